@@ -1,0 +1,27 @@
+import { fail } from "../base/diagnostic.ts";
+import type { OpRow } from "./op.ts";
+import { compositeRows } from "./ops/composite.ts";
+import { elementwiseRows } from "./ops/elementwise.ts";
+import { indexedRows } from "./ops/indexed.ts";
+import { leafRows } from "./ops/leaf.ts";
+import { reductionRows } from "./ops/reduction.ts";
+import { viewRows } from "./ops/view.ts";
+
+/** The op table. */
+export const rows: readonly OpRow[] = [
+  ...leafRows,
+  ...elementwiseRows,
+  ...viewRows,
+  ...reductionRows,
+  ...indexedRows,
+  ...compositeRows,
+];
+
+const byName = new Map(rows.map((r) => [r.name, r]));
+
+export const hasRow = (name: string): boolean => byName.has(name);
+
+/** The row of an op. Fails with `unknown-op`. */
+export function rowOf(name: string): OpRow {
+  return byName.get(name) ?? fail("unknown-op", `there is no op named ${JSON.stringify(name)}`);
+}

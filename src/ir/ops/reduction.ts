@@ -1,0 +1,3 @@
+import type { OpRow } from "../op.ts";
+
+export const reductionRows: readonly OpRow[] = [];

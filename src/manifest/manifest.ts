@@ -1,0 +1,94 @@
+import type { DType } from "../base/dtype.ts";
+
+/** What a device offers, as far as kernels and plans depend on it. */
+export interface Capabilities {
+  /** `base`, `subgroups`, `f16`, … for people; never decides anything. */
+  readonly name: string;
+  readonly features: { readonly f16: boolean; readonly subgroups: boolean };
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
+  /** A CPU adapter: workgroup memory and barriers cost more than they save. */
+  readonly software: boolean;
+  readonly limits: {
+    readonly maxStorageBuffersPerShaderStage: number;
+    readonly maxStorageBufferBindingSize: number;
+    readonly maxBufferSize: number;
+    readonly maxComputeWorkgroupStorageSize: number;
+    readonly maxComputeInvocationsPerWorkgroup: number;
+    readonly maxComputeWorkgroupSizeX: number;
+    readonly maxComputeWorkgroupSizeY: number;
+    readonly maxComputeWorkgroupSizeZ: number;
+    readonly maxComputeWorkgroupsPerDimension: number;
+    readonly minStorageBufferOffsetAlignment: number;
+  };
+}
+
+export type Access = "read" | "read_write";
+
+/** One compiled kernel text with its interface. `key` is the SHA-256 of WGSL, layout and toolchain version. */
+export interface KernelSpec {
+  readonly key: string;
+  /** For people: ops and family, generated (never user text in WGSL). */
+  readonly label: string;
+  /** Where in the user's source the kernel's first op was called, `file:line`. */
+  readonly place?: string;
+  readonly wgsl: string;
+  readonly entryPoint: string;
+  /** Storage buffers of @group(0), binding number = position. */
+  readonly bindings: readonly Access[];
+  readonly workgroupSize: readonly [number, number, number];
+  readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
+}
+
+/**
+ * Storage that lives as long as a session. `role`: `input` is written by the caller each run, `weight` once at load,
+ * `const` holds `init` from the plan, `state` is carried between runs, `scratch` is reused between dispatches,
+ * `output` is read back or handed out.
+ */
+export interface BufferSpec {
+  readonly role: "input" | "weight" | "const" | "state" | "scratch" | "output";
+  /** Bytes, a multiple of 4. */
+  readonly size: number;
+  /** Initial words of a `const` buffer. */
+  readonly init?: Uint32Array;
+}
+
+/** A range of a buffer: `offset` is a multiple of 256. */
+export interface Window {
+  readonly buffer: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface DispatchSpec {
+  readonly kernel: number;
+  readonly bindings: readonly Window[];
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** A tensor that crosses the border of a program. `name` is its path in the tree of inputs or outputs, joined by dots. */
+export interface PortSpec {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly window: Window;
+}
+
+/** A program as the runtime runs it. Plain data: it can be built ahead, stored as JSON (see manifest/json.ts) and shipped. */
+export interface Manifest {
+  readonly version: 1;
+  readonly capabilities: Capabilities;
+  readonly kernels: readonly KernelSpec[];
+  readonly buffers: readonly BufferSpec[];
+  /** Given every run. */
+  readonly inputs: readonly PortSpec[];
+  /** Given once at load. */
+  readonly weights: readonly PortSpec[];
+  /** Given at load, replaced after each run by the output of the same name. `next` is the window that holds the new value after a run. */
+  readonly state: readonly (PortSpec & { readonly next: Window })[];
+  readonly outputs: readonly PortSpec[];
+  /** Runs once after the weights arrived: what depends on constants and weights alone. */
+  readonly setup: readonly DispatchSpec[];
+  /** Runs every time, in order, in one compute pass. */
+  readonly dispatches: readonly DispatchSpec[];
+}
