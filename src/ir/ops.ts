@@ -1,10 +1,13 @@
 import { fail } from "../base/diagnostic.ts";
 import type { OpRow } from "./op.ts";
 import { compositeRows } from "./ops/composite.ts";
+import { contractionRows } from "./ops/contraction.ts";
 import { elementwiseRows } from "./ops/elementwise.ts";
 import { indexedRows } from "./ops/indexed.ts";
 import { leafRows } from "./ops/leaf.ts";
+import { randomRows } from "./ops/random.ts";
 import { reductionRows } from "./ops/reduction.ts";
+import { scanRows } from "./ops/scan.ts";
 import { viewRows } from "./ops/view.ts";
 
 /** The op table. */
@@ -13,7 +16,10 @@ export const rows: readonly OpRow[] = [
   ...elementwiseRows,
   ...viewRows,
   ...reductionRows,
+  ...scanRows,
+  ...contractionRows,
   ...indexedRows,
+  ...randomRows,
   ...compositeRows,
 ];
 

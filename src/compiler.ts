@@ -1,0 +1,67 @@
+import { fail } from "./base/diagnostic.ts";
+import { evaluated, type ExplainReport, makeReport, reportEdges, reportKernel } from "./fuse/explain.ts";
+import { fuse, type FuseMode, type FuseResult } from "./fuse/fuse.ts";
+import { legalise } from "./fuse/legalise.ts";
+import { splitSetup } from "./fuse/setup.ts";
+import { isConcrete, shapeText } from "./ir/dim.ts";
+import type { Graph } from "./ir/graph.ts";
+import type { Capabilities, Manifest } from "./manifest/manifest.ts";
+import { optimise } from "./passes/pipeline.ts";
+import { plan, type Step } from "./plan/plan.ts";
+import { writeKernel } from "./wgsl/write.ts";
+
+export interface CompileOptions {
+  /** Default `profit`. */
+  readonly fuse?: FuseMode;
+}
+
+export interface Compiled {
+  readonly manifest: Manifest;
+  readonly report: ExplainReport;
+}
+
+/**
+ * Compiles a graph with concrete shapes for a device: rewrite, fuse, write kernels, plan.
+ * @throws SinterError `unbound-dim` for a symbolic shape, `tensor-too-large` where a tensor exceeds a binding.
+ */
+export function compileGraph(graph: Graph, capabilities: Capabilities, options: CompileOptions = {}): Compiled {
+  for (const n of graph.nodes) {
+    if (!isConcrete(n.type.shape)) {
+      fail("unbound-dim", `${n.op} has the shape ${shapeText(n.type.shape)}`, {
+        ...(n.place ? { place: n.place } : {}),
+        hint: "bind every dim before compiling: load(gpu, { dims: { … } })",
+      });
+    }
+  }
+  const mode = options.fuse ?? "profit";
+  const limit = capabilities.limits.maxStorageBuffersPerShaderStage;
+  const legal = legalise(optimise(graph), limit);
+  const split = splitSetup(legal);
+  const parts = { setup: split.setup, main: legalise(split.main, limit) };
+  const once = parts.setup.outputs.length ? fuse(parts.setup, capabilities, mode) : undefined;
+  const each = fuse(parts.main, capabilities, mode);
+  const setup = once ? steps(once, capabilities) : [];
+  const main = steps(each, capabilities);
+  const manifest = plan({ graph: legal, parts, setup, main, capabilities });
+  const names = (list: readonly Step[], prefix: string): string[] => list.map((_, i) => `${prefix}${i}`);
+  const kernels = (list: readonly Step[], prefix: string) =>
+    list.map((s, i) => reportKernel(s.region, `${prefix}${i}`, s.kernel.variant, s.kernel.workgroups));
+  const report = makeReport({
+    notes: [],
+    graphOps: graph.nodes.filter((n) => n.op !== "input").length,
+    kernels: kernels(main, "k"),
+    setup: kernels(setup, "s"),
+    edges: reportEdges(main.map((s) => s.region), names(main, "k"), each.refusals),
+  });
+  return { manifest, report };
+}
+
+function steps(result: FuseResult, capabilities: Capabilities): Step[] {
+  return result.regions
+    .filter((r) => r.outputs.some((n) => n.type.shape.every((d) => d !== 0)))
+    .map((region) => ({
+      region,
+      kernel: writeKernel(region, capabilities),
+      label: `${region.family}: ${evaluated(region).map((n) => n.op).join(" ")}`,
+    }));
+}

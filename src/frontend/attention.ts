@@ -1,0 +1,73 @@
+import { enter } from "./enter.ts";
+import { withOptional } from "./normalise.ts";
+import { oneOf, readOptions } from "./options.ts";
+import { mean, sum } from "./reductions.ts";
+import { node, type Tensor, wrap } from "./tensor.ts";
+
+export interface AttentionOptions {
+  /** Added to the scores before the softmax; broadcasts to [..., heads, T, S]. */
+  readonly mask?: Tensor;
+  /** Query i sees keys up to i; the last query sees the last key. False by default. */
+  readonly causal?: boolean;
+  /** Multiplies the scores; 1 / sqrt(D) by default. */
+  readonly scale?: number;
+}
+
+/**
+ * Scaled dot-product attention softmax(q k^T * scale + mask) v. q is [..., Hq, T, D], k and v are [..., Hk, S, D] (v may have
+ * another D); with
+ * fewer key heads than query heads, Hq / Hk query heads share one. A row that is masked everywhere gives 0. Vaswani et al.,
+ * 2017; grouped heads: Ainslie et al., 2023. f16 is computed in f32.
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options?: AttentionOptions): Tensor {
+  return enter((b) => {
+    const op = "attention";
+    const args = [node(op, q, "q"), node(op, k, "k"), node(op, v, "v")];
+    const { mask, causal, scale } = readOptions(op, options, { mask: undefined, causal: false, scale: undefined });
+    return withOptional(op, b, args, { mask }, { causal, ...(scale === undefined ? {} : { scale }) });
+  });
+}
+
+export interface RopeOptions {
+  /** The base of the frequencies, 10000 by default. */
+  readonly base?: number;
+  /** Which elements turn together: i and i + D/2 (`halves`, default), or 2i and 2i + 1 (`neighbours`). */
+  readonly pairing?: "halves" | "neighbours";
+}
+
+/**
+ * Rotary position embedding of x [..., T, D] at `positions` (i32 or f32, [T] or broadcastable to [..., T]): pairs of elements turn by
+ * position * base^(-2i/D). Su et al., 2021.
+ */
+export function rope(x: Tensor, positions: Tensor, options?: RopeOptions): Tensor {
+  return enter((b) => {
+    const args = [node("rope", x), node("rope", positions, "positions")];
+    const o = readOptions("rope", options, { base: 10000, pairing: "halves" as "halves" | "neighbours" });
+    const pairing = oneOf("rope", "pairing", o.pairing, ["halves", "neighbours"]);
+    return wrap(b.add("rope", args, { base: o.base, pairing }));
+  });
+}
+
+/** Rows of `table` [V, ...] picked by integer `ids`, giving the shape of ids and then that of a row. Ids as in gather. */
+export function embedding(table: Tensor, ids: Tensor): Tensor {
+  return enter((b) => wrap(b.add("embedding", [node("embedding", table, "table"), node("embedding", ids, "ids")])));
+}
+
+export interface CrossEntropyOptions {
+  /** `mean` (default) or `sum` of the losses, or `none` for one a target. */
+  readonly reduction?: "mean" | "sum" | "none";
+}
+
+/**
+ * Cross-entropy of logits [..., V] against integer targets [...]: logSumExp(logits) - logits[target], averaged over the
+ * targets unless `reduction` says otherwise. A negative target has loss 0. f16 is computed in f32.
+ */
+export function crossEntropy(logits: Tensor, targets: Tensor, options?: CrossEntropyOptions): Tensor {
+  return enter((b) => {
+    const op = "crossEntropy";
+    const o = readOptions(op, options, { reduction: "mean" as "mean" | "sum" | "none" });
+    const reduction = oneOf(op, "reduction", o.reduction, ["mean", "sum", "none"]);
+    const losses = wrap(b.add(op, [node(op, logits, "logits"), node(op, targets, "targets")]));
+    return reduction === "none" ? losses : reduction === "sum" ? sum(losses) : mean(losses);
+  });
+}

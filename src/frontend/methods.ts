@@ -1,0 +1,77 @@
+/** The functions that are methods of tensors too: their first parameter is the tensor. */
+export { attention, crossEntropy, embedding, rope } from "./attention.ts";
+export {
+  add,
+  and,
+  atan2,
+  clamp,
+  div,
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  mod,
+  mul,
+  notEqual,
+  or,
+  pow,
+  prelu,
+  shiftLeft,
+  shiftRight,
+  sub,
+  where,
+  xor,
+} from "./binary.ts";
+export { matmul } from "./contract.ts";
+export { gather, gatherElements, gatherND, oneHot, scatterAdd, scatterElements, scatterND } from "./indexed.ts";
+export { split } from "./join.ts";
+export { batchNorm, groupNorm, instanceNorm, layerNorm, logSoftmax, rmsNorm, softmax } from "./normalise.ts";
+export { cumSum } from "./reduce.ts";
+export { all, any, argMax, argMin, l1, l2, logSumExp, max, mean, min, prod, sum, sumSquare } from "./reductions.ts";
+export { slice } from "./slice.ts";
+export {
+  abs,
+  acos,
+  asin,
+  atan,
+  bitcast,
+  cast,
+  ceil,
+  cos,
+  cosh,
+  elu,
+  erf,
+  exp,
+  exp2,
+  expm1,
+  floor,
+  gelu,
+  hardSigmoid,
+  hardSwish,
+  isInf,
+  isNaN,
+  leakyRelu,
+  log,
+  log1p,
+  log2,
+  logSigmoid,
+  neg,
+  not,
+  reciprocal,
+  relu,
+  round,
+  rsqrt,
+  sigmoid,
+  sign,
+  silu,
+  sin,
+  sinh,
+  softplus,
+  softsign,
+  sqrt,
+  tan,
+  tanh,
+  trunc,
+} from "./unary.ts";
+export { expand, flip, pad, reshape, squeeze, tile, transpose, triangular, unsqueeze } from "./views.ts";

@@ -1,0 +1,73 @@
+import type { Node } from "../ir/graph.ts";
+import { rowOf } from "../ir/ops.ts";
+import { type Index, indexAlgebra, int, sub, variable } from "../ir/index-expr.ts";
+
+/** Rows that get a kernel built around them. Everything else is computed where it is read. */
+const anchorOps = new Set(["matmul", "attention", "cumSum", "scatterElements", "scatterND", "reduce"]);
+export const isAnchor = (n: Node): boolean => anchorOps.has(n.op) || rowOf(n.op).reduction !== undefined;
+
+/** Nodes that are in memory before the program runs. */
+export const isStored = (n: Node): boolean => n.op === "input" || n.op === "literal";
+export const isElementwise = (n: Node): boolean => rowOf(n.op).elementwise !== undefined;
+/** Views whose result has the same elements in the same order. */
+export const keepsOrder = (n: Node): boolean => n.op === "reshape";
+
+export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly number[];
+export const countOf = (n: Node): number => shapeOf(n).reduce((p, d) => p * d, 1);
+
+let opaque = 0;
+const unknown = (size: number): Index => variable(`?${opaque++}`, Math.max(0, size - 1));
+
+/** The arguments a node that is computed in place reads, each with the index it is read at. */
+export function readsOf(node: Node, index: readonly Index[]): { arg: Node; index: readonly Index[] }[] {
+  const row = rowOf(node.op);
+  if (row.elementwise) {
+    return node.args.map((arg) => ({ arg, index: broadcast(arg, index) }));
+  }
+  const special = specialReads[node.op];
+  if (special) return special(node, index);
+  const [x] = node.args;
+  if (!row.view || !x) return [];
+  return [{ arg: x, index: row.view.map(indexAlgebra, index, { attrs: node.attrs, from: shapeOf(x), to: shapeOf(node) }) }];
+}
+
+const broadcast = (arg: Node, index: readonly Index[]): Index[] =>
+  index.slice(index.length - arg.type.shape.length).map((e, i) => (shapeOf(arg)[i] === 1 ? int(0) : e));
+
+const specialReads: Readonly<Record<string, (n: Node, index: readonly Index[]) => { arg: Node; index: readonly Index[] }[]>> = {
+  concat: (n, index) => {
+    const axis = n.attrs.axis as number;
+    let begin = 0;
+    return n.args.map((arg) => {
+      const at = begin;
+      begin += shapeOf(arg)[axis] as number;
+      return { arg, index: index.map((e, i) => (i === axis ? sub(e, int(at)) : e)) };
+    });
+  },
+  gather: (n, index) => {
+    const [data, indices] = n.args as [Node, Node];
+    const axis = n.attrs.axis as number;
+    const rank = indices.type.shape.length;
+    return [
+      { arg: data, index: [...index.slice(0, axis), unknown(shapeOf(data)[axis] as number), ...index.slice(axis + rank)] },
+      { arg: indices, index: index.slice(axis, axis + rank) },
+    ];
+  },
+  gatherElements: (n, index) => {
+    const [data, indices] = n.args as [Node, Node];
+    const axis = n.attrs.axis as number;
+    return [
+      { arg: data, index: index.map((e, i) => (i === axis ? unknown(shapeOf(data)[axis] as number) : e)) },
+      { arg: indices, index },
+    ];
+  },
+  gatherND: (n, index) => {
+    const [data, indices] = n.args as [Node, Node];
+    return [
+      { arg: data, index: shapeOf(data).map(unknown) },
+      { arg: indices, index: [...index.slice(0, indices.type.shape.length - 1), unknown(shapeOf(indices).at(-1) as number)] },
+    ];
+  },
+  philox: (n) => [{ arg: n.args[0] as Node, index: [unknown(2)] }],
+  result: () => [],
+};

@@ -1,0 +1,59 @@
+import { type Graph, makeGraph, type Node, GraphBuilder, usersOf } from "../ir/graph.ts";
+import { rowOf } from "../ir/ops.ts";
+import { isStored } from "./pull.ts";
+
+/** A program in two parts: what depends on constants and weights alone runs once at load, the rest every time. */
+export interface Parts {
+  /** Computes `setup.0`, `setup.1`, … from the weights; without outputs when there is nothing to prepare. */
+  readonly setup: Graph;
+  /** The rest, with an input of role `weight` for every prepared tensor. */
+  readonly main: Graph;
+}
+
+const free = new Set(["const", "iota", "reshape", "expand", "slice"]);
+
+export function splitSetup(graph: Graph): Parts {
+  const fixed = new Set<Node>();
+  const worth = new Set<Node>();
+  for (const n of graph.nodes) {
+    const leaf = n.op === "input" ? n.attrs.role === "weight" : n.args.length === 0;
+    if (!leaf && (n.args.length === 0 || !n.args.every((a) => fixed.has(a)))) continue;
+    fixed.add(n);
+    const work = !isStored(n) && !free.has(n.op);
+    const views = rowOf(n.op).kind === "view" || free.has(n.op);
+    // Something was computed, and from a weight or a literal rather than from nothing.
+    if ((work && n.args.some((a) => !free.has(a.op) || worth.has(a))) || (views && n.args.some((a) => worth.has(a)))) worth.add(n);
+  }
+  const users = usersOf(graph);
+  const roots = new Set<Node>();
+  const outputs = new Set(graph.outputs.map((o) => o.node));
+  for (const n of worth) {
+    if (n.results || outputs.has(n) || !users.get(n)?.some((u) => !fixed.has(u) || outputs.has(u))) continue;
+    let at = n;
+    // Store before the view that only repeats or relabels elements.
+    while (free.has(at.op) && worth.has(at.args[0] as Node)) at = at.args[0] as Node;
+    roots.add(at);
+  }
+  const named = [...roots].map((node, i) => ({ name: `setup.${i}`, node }));
+  if (named.length === 0) return { setup: makeGraph([], []), main: graph };
+
+  const b = new GraphBuilder();
+  const map = new Map<Node, Node>(named.map((o) => [o.node, b.input(o.name, o.node.type, "weight")]));
+  const prepared = [...map.values()];
+  for (const n of graph.nodes) {
+    if (map.has(n)) continue;
+    const args = n.args.map((a) => map.get(a) as Node);
+    b.place = n.place;
+    map.set(n, args.every((a, i) => a === n.args[i]) ? n : b.add(n.op, args, n.attrs));
+  }
+  return {
+    setup: makeGraph(
+      graph.inputs.filter((n) => n.attrs.role === "weight"),
+      named,
+    ),
+    main: makeGraph(
+      [...graph.inputs, ...prepared],
+      graph.outputs.map((o) => ({ name: o.name, node: map.get(o.node) as Node })),
+    ),
+  };
+}

@@ -1,0 +1,26 @@
+import { add } from "../frontend/binary.ts";
+import { matmul } from "../frontend/contract.ts";
+import { enter } from "../frontend/enter.ts";
+import { readOptions } from "../frontend/options.ts";
+import type { Tensor } from "../frontend/tensor.ts";
+
+export interface LinearParams {
+  /** [in, out], or [out, in] with `transposed`. */
+  readonly weight: Tensor;
+  /** [out] */
+  readonly bias?: Tensor;
+}
+
+export interface LinearOptions {
+  /** The weight is stored [out, in], as PyTorch does; false by default. */
+  readonly transposed?: boolean;
+}
+
+/** x @ weight + bias: x [..., in] to [..., out]. */
+export function linear(x: Tensor, params: LinearParams, options?: LinearOptions): Tensor {
+  return enter(() => {
+    const { transposed } = readOptions("linear", options, { transposed: false });
+    const product = matmul(x, params.weight, { transposeB: transposed });
+    return params.bias === undefined ? product : add(product, params.bias);
+  });
+}

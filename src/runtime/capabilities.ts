@@ -1,0 +1,68 @@
+import { fail } from "../base/diagnostic.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+
+/** Whether an adapter computes on the CPU. */
+export const isSoftware = (info: GPUAdapterInfo | undefined): boolean =>
+  info !== undefined &&
+  (info.isFallbackAdapter === true ||
+    /swiftshader|llvmpipe|lavapipe|basic render|software/i.test(`${info.description} ${info.architecture}`));
+
+type LimitName = keyof Capabilities["limits"];
+/** Every limit that plans depend on. The alignment is left at WebGPU's 256, which windows are laid out for. */
+const requested: readonly LimitName[] = [
+  "maxStorageBuffersPerShaderStage",
+  "maxStorageBufferBindingSize",
+  "maxBufferSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+];
+
+const features = { f16: "shader-f16", subgroups: "subgroups" } as const;
+const timestamps = "timestamp-query";
+
+/** The descriptor that asks an adapter for all that kernels can use, or for exactly what `profile` has. */
+export function deviceDescriptor(adapter: GPUAdapter, profile?: Capabilities): GPUDeviceDescriptor {
+  const wanted = (Object.keys(features) as (keyof typeof features)[]).filter((f) =>
+    profile ? profile.features[f] : adapter.features.has(features[f]),
+  );
+  for (const f of wanted) {
+    if (!adapter.features.has(features[f])) tooSmall(profile!, `the feature ${features[f]}`);
+  }
+  const requiredLimits: Record<string, number> = {};
+  for (const name of requested) {
+    const offered = adapter.limits[name];
+    const needed = profile ? profile.limits[name] : offered;
+    if (needed > offered) tooSmall(profile!, `${name} ${needed} (it has ${offered})`);
+    requiredLimits[name] = needed;
+  }
+  return {
+    requiredFeatures: [
+      ...wanted.map((f) => features[f]),
+      ...(adapter.features.has(timestamps) ? [timestamps] : []),
+    ] as GPUFeatureName[],
+    requiredLimits,
+  };
+}
+
+const tooSmall = (profile: Capabilities, what: string): never =>
+  fail("profile-unavailable", `the adapter does not offer ${what}, which profile ${profile.name} has`, {
+    hint: "open the device without a profile, or choose a smaller one",
+  });
+
+/** What an open device offers. */
+export function capabilitiesOf(device: GPUDevice, info: GPUAdapterInfo | undefined, name: string): Capabilities {
+  const limits = {} as Record<LimitName, number>;
+  for (const n of requested) limits[n] = device.limits[n];
+  return {
+    name,
+    features: { f16: device.features.has(features.f16), subgroups: device.features.has(features.subgroups) },
+    subgroupMinSize: info?.subgroupMinSize || 4,
+    subgroupMaxSize: info?.subgroupMaxSize || 128,
+    software: isSoftware(info),
+    limits: { ...limits, minStorageBufferOffsetAlignment: 256 },
+  };
+}

@@ -1,0 +1,275 @@
+import { SinterError } from "../base/diagnostic.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { type Counters, makeCounters } from "./counters.ts";
+import { PipelineCache } from "./pipelines.ts";
+import { BufferPool } from "./pool.ts";
+
+export interface WaitOptions {
+  /** Ends a pending call with the error `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface GpuOptions {
+  /** The adapter's name, for people. */
+  readonly adapterName: string;
+  readonly info?: GPUAdapterInfo | undefined;
+  /** Longest time any one wait for the device may take, in milliseconds. */
+  readonly timeoutMs?: number | undefined;
+  /** The device belongs to the caller: `dispose` leaves it alive. */
+  readonly borrowed?: boolean | undefined;
+}
+
+/**
+ * An open device with what its sessions share: compiled pipelines, pooled buffers, counters, and the rule that every
+ * wait ends. After the device is lost or disposed every call rejects with `device-lost` or `disposed`.
+ */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly capabilities: Capabilities;
+  readonly counters: Counters = makeCounters();
+  readonly pipelines: PipelineCache;
+  /** Resolves when the device is gone, with the reason; never rejects. */
+  readonly lost: Promise<GPUDeviceLostInfo>;
+  readonly adapterName: string;
+  readonly info: GPUAdapterInfo | undefined;
+  /** @internal */
+  readonly pool: BufferPool;
+
+  readonly #timeoutMs: number;
+  readonly #borrowed: boolean;
+  #ended: SinterError | undefined;
+  #waiting = new Set<(error: SinterError) => void>();
+  #errorCount = 0;
+  #lastError: SinterError | undefined;
+  #unreported: SinterError | undefined;
+  #tail: Promise<void> | undefined;
+
+  constructor(device: GPUDevice, capabilities: Capabilities, options: GpuOptions) {
+    this.device = device;
+    this.capabilities = capabilities;
+    this.adapterName = options.adapterName;
+    this.info = options.info;
+    this.#timeoutMs = options.timeoutMs ?? 300_000;
+    this.#borrowed = options.borrowed ?? false;
+    this.pipelines = new PipelineCache(this);
+    this.pool = new BufferPool(this);
+    device.addEventListener("uncapturederror", this.#onError);
+    this.lost = device.lost.then((info) => {
+      this.#end(
+        new SinterError({
+          code: "device-lost",
+          message: `the GPU device was lost (${info.reason || "unknown reason"})`,
+          ...(info.message ? { cause: info.message } : {}),
+          hint: "open a new device and load the program again",
+        }),
+      );
+      return info;
+    });
+  }
+
+  readonly #onError = (event: GPUUncapturedErrorEvent): void => {
+    event.preventDefault?.();
+    const error = gpuError(event.error, "the GPU refused work of an earlier call");
+    this.#errorCount++;
+    this.#lastError = error;
+    this.#unreported = error;
+  };
+
+  #end(error: SinterError): void {
+    this.#ended ??= error;
+    for (const reject of this.#waiting) reject(this.#ended);
+    this.#waiting.clear();
+  }
+
+  /** Throws when the device is gone, or once for an error that the device reported outside any call. */
+  check(): void {
+    if (this.#ended) throw this.#ended;
+    const error = this.#unreported;
+    this.#unreported = undefined;
+    if (error) throw error;
+  }
+
+  /** Whether the device is lost or disposed. */
+  get ended(): boolean {
+    return this.#ended !== undefined;
+  }
+
+  /** @internal How many errors the device has reported outside any call; {@link errorSince} tells whether one came after. */
+  get epoch(): number {
+    return this.#errorCount;
+  }
+
+  /** @internal A result of work that an error may have hit is never handed out. */
+  errorSince(epoch: number): SinterError | undefined {
+    if (this.#errorCount === epoch) return undefined;
+    this.#unreported = undefined;
+    return this.#lastError;
+  }
+
+  /**
+   * The promise's value; rejects when the device is lost or disposed, the signal aborts, or the time is over, whichever
+   * comes first. After device loss most of WebGPU's promises resolve as if nothing had happened, and some never do.
+   */
+  wait<T>(what: string, promise: Promise<T>, options: WaitOptions = {}): Promise<T> {
+    const { signal } = options;
+    return new Promise<T>((resolve, reject) => {
+      const finish = (settle: () => void): void => {
+        this.#waiting.delete(fail);
+        signal?.removeEventListener("abort", onAbort);
+        clearTimeout(timer);
+        settle();
+      };
+      const fail = (error: unknown): void => finish(() => reject(error));
+      const onAbort = (): void => fail(aborted(what, signal));
+      const timer = Number.isFinite(this.#timeoutMs)
+        ? setTimeout(() => fail(timedOut(what, this.#timeoutMs)), this.#timeoutMs)
+        : undefined;
+      promise.then(
+        (value) => (this.#ended ? fail(this.#ended) : finish(() => resolve(value))),
+        (error) => fail(this.#ended ?? error),
+      );
+      if (this.#ended) fail(this.#ended);
+      else if (signal?.aborted) onAbort();
+      else {
+        this.#waiting.add(fail);
+        signal?.addEventListener("abort", onAbort, { once: true });
+      }
+    });
+  }
+
+  /** @internal Runs `body` with validation and out-of-memory errors captured; resolves once the device has answered. */
+  async scoped<T>(what: string, body: () => T, options: WaitOptions = {}): Promise<T> {
+    const { device } = this;
+    device.pushErrorScope("out-of-memory");
+    device.pushErrorScope("validation");
+    let result: { value: T } | { thrown: unknown };
+    try {
+      result = { value: body() };
+    } catch (thrown) {
+      result = { thrown };
+    }
+    const answers = [device.popErrorScope(), device.popErrorScope()];
+    for (const a of answers) a.catch(() => undefined);
+    const [validation, memory] = await this.wait(what, Promise.all(answers), options);
+    if ("thrown" in result) throw result.thrown instanceof SinterError ? result.thrown : thrownError(what, result.thrown);
+    const error = memory ?? validation;
+    if (error) throw gpuError(error, `the GPU refused to ${what}`);
+    return result.value;
+  }
+
+  /** @internal What `body` throws becomes a diagnostic. */
+  guard<T>(what: string, body: () => T): T {
+    try {
+      return body();
+    } catch (e) {
+      throw e instanceof SinterError ? e : thrownError(what, e);
+    }
+  }
+
+  /** @internal Whether jobs of {@link inOrder} are pending. */
+  get busy(): boolean {
+    return this.#tail !== undefined;
+  }
+
+  /**
+   * @internal Jobs take effect on the queue in the order of calls, although some have to wait for memory first. A job
+   * runs at once when none is pending.
+   */
+  inOrder<T>(job: () => T | Promise<T>): Promise<T> {
+    const before = this.#tail;
+    let result: Promise<T>;
+    if (before) {
+      result = before.then(job);
+    } else {
+      try {
+        const value = job();
+        if (!(value instanceof Promise)) return Promise.resolve(value);
+        result = value;
+      } catch (e) {
+        return Promise.reject(e);
+      }
+    }
+    const tail: Promise<void> = result
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .then(() => {
+        if (this.#tail === tail) this.#tail = undefined;
+      });
+    this.#tail = tail;
+    return result;
+  }
+
+  /** @internal */
+  submit(commands: GPUCommandBuffer[]): void {
+    this.device.queue.submit(commands);
+    this.counters.submits++;
+  }
+
+  /** @internal */
+  write(buffer: GPUBuffer, offset: number, data: Uint8Array): void {
+    this.device.queue.writeBuffer(buffer, offset, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    this.counters.bytesWritten += data.byteLength;
+  }
+
+  /** Resolves when everything submitted so far is done. */
+  async idle(options: WaitOptions = {}): Promise<void> {
+    this.check();
+    const { epoch } = this;
+    await this.wait("finishing submitted work", this.device.queue.onSubmittedWorkDone(), options);
+    const error = this.errorSince(epoch);
+    if (error) throw error;
+  }
+
+  /** Destroys buffers that nothing uses; returns the bytes freed. */
+  trim(): number {
+    return this.pool.trim();
+  }
+
+  /** Ends every session and pending call, and destroys the device unless it is the caller's. */
+  dispose(): void {
+    if (this.#ended?.code === "disposed") return;
+    this.pool.trim();
+    this.#ended = new SinterError({
+      code: "disposed",
+      message: "the GPU was disposed",
+      hint: "open a device that lives as long as its sessions",
+    });
+    this.#end(this.#ended);
+    this.device.removeEventListener("uncapturederror", this.#onError);
+    if (!this.#borrowed) this.device.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+const codes: Readonly<Record<string, string>> = {
+  GPUValidationError: "gpu-validation",
+  GPUOutOfMemoryError: "out-of-memory",
+  GPUInternalError: "gpu-internal",
+};
+
+/** A WebGPU error as a diagnostic. */
+export function gpuError(error: GPUError, message: string): SinterError {
+  const code = codes[error.constructor?.name ?? ""] ?? "gpu-internal";
+  return new SinterError({ code, message, cause: error.message }, { cause: error });
+}
+
+export const thrownError = (what: string, thrown: unknown): SinterError =>
+  new SinterError(
+    { code: "gpu-internal", message: `the GPU refused to ${what}`, cause: String((thrown as Error)?.message ?? thrown) },
+    { cause: thrown },
+  );
+
+export const aborted = (what: string, signal: AbortSignal | undefined): SinterError =>
+  new SinterError({ code: "aborted", message: `${what} was aborted` }, { cause: signal?.reason });
+
+const timedOut = (what: string, ms: number): SinterError =>
+  new SinterError({
+    code: "timeout",
+    message: `${what} did not end within ${ms / 1000} s`,
+    hint: "raise openDevice({ timeoutMs }), or look for a kernel that does not end",
+  });

@@ -1,0 +1,183 @@
+import { fail, SinterError } from "../base/diagnostic.ts";
+import type { Access, KernelSpec } from "../manifest/manifest.ts";
+import type { Gpu, WaitOptions } from "./gpu.ts";
+import { shaderStageCompute } from "./usage.ts";
+
+/** A kernel ready to dispatch. */
+export interface Pipeline {
+  readonly kernel: KernelSpec;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+export interface CompileOptions extends WaitOptions {
+  /** Part of a warm-up: allowed although a strict session is alive, and not counted as late. */
+  readonly warmup?: boolean;
+}
+
+const typeOf: Readonly<Record<Access, GPUBufferBindingType>> = { read: "read-only-storage", read_write: "storage" };
+
+/** Compute pipelines of one device by {@link KernelSpec.key}: each is compiled once, however many ask for it. */
+export class PipelineCache {
+  readonly #gpu: Gpu;
+  readonly #compiled = new Map<string, Promise<Pipeline>>();
+  readonly #ready = new Map<string, Pipeline>();
+  readonly #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+  #strict = 0;
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** Number of pipelines ready for use. */
+  get size(): number {
+    return this.#ready.size;
+  }
+
+  has(kernel: KernelSpec): boolean {
+    return this.#ready.has(kernel.key);
+  }
+
+  /** Whether a strict session is alive: pipelines may then be created by a warm-up only. */
+  get strict(): boolean {
+    return this.#strict > 0;
+  }
+
+  /** @internal Until the returned function is called, a late pipeline is an error. */
+  forbidLate(): () => void {
+    this.#strict++;
+    let done = false;
+    return () => {
+      if (!done) this.#strict--;
+      done = true;
+    };
+  }
+
+  /**
+   * The pipeline of a kernel, compiled now if it never was. Fails with `late-pipeline`, `feature-missing`,
+   * `device-too-small` or `kernel-compile-failed`, each naming the kernel. An abort ends the wait, not the compilation,
+   * which others may be waiting for.
+   */
+  get(kernel: KernelSpec, options: CompileOptions = {}): Promise<Pipeline> {
+    let found = this.#compiled.get(kernel.key);
+    if (!found) {
+      try {
+        this.#gpu.check();
+        if (!options.warmup && this.strict) late(kernel);
+        checkKernel(this.#gpu, kernel);
+      } catch (e) {
+        return Promise.reject(e);
+      }
+      if (!options.warmup) this.#gpu.counters.latePipelines++;
+      found = this.#compile(kernel);
+      this.#compiled.set(kernel.key, found);
+      found.then(
+        (p) => this.#ready.set(kernel.key, p),
+        () => this.#compiled.delete(kernel.key),
+      );
+    }
+    return this.#gpu.wait(`compiling ${kernel.label}`, found, options);
+  }
+
+  async #compile(kernel: KernelSpec): Promise<Pipeline> {
+    const gpu = this.#gpu;
+    gpu.counters.pipelines++;
+    let module: GPUShaderModule | undefined;
+    try {
+      const [layouts, pending] = await gpu.scoped(`compile ${kernel.label}`, () => {
+        module = gpu.device.createShaderModule({ code: kernel.wgsl, label: kernel.label });
+        const made = this.#layout(kernel.bindings);
+        const compiling = gpu.device.createComputePipelineAsync({
+          label: kernel.label,
+          layout: made.pipeline,
+          compute: { module, entryPoint: kernel.entryPoint },
+        });
+        compiling.catch(() => undefined);
+        // Inside a list: an async function would wait for a bare promise.
+        return [made, [compiling]] as const;
+      });
+      const pipeline = await gpu.wait(`compiling ${kernel.label}`, pending[0]!);
+      return { kernel, pipeline, layout: layouts.group };
+    } catch (e) {
+      // The layouts may be what the device refused.
+      this.#layouts.delete(kernel.bindings.join());
+      if (gpu.ended || (e instanceof SinterError && (e.code === "timeout" || e.code === "out-of-memory"))) throw e;
+      throw await this.#compileError(kernel, module, e);
+    }
+  }
+
+  #layout(bindings: readonly Access[]): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
+    const key = bindings.join();
+    let made = this.#layouts.get(key);
+    if (!made) {
+      const group = this.#gpu.device.createBindGroupLayout({
+        entries: bindings.map((access, binding) => ({
+          binding,
+          visibility: shaderStageCompute,
+          buffer: { type: typeOf[access] },
+        })),
+      });
+      made = { group, pipeline: this.#gpu.device.createPipelineLayout({ bindGroupLayouts: [group] }) };
+      this.#layouts.set(key, made);
+    }
+    return made;
+  }
+
+  async #compileError(kernel: KernelSpec, module: GPUShaderModule | undefined, error: unknown): Promise<SinterError> {
+    let messages: string[] = [];
+    try {
+      const info = module && (await this.#gpu.wait("reading compiler messages", module.getCompilationInfo()));
+      messages = (info?.messages ?? [])
+        .filter((m) => m.type === "error")
+        .map((m) => `${m.lineNum}:${m.linePos} ${m.message}`);
+    } catch {
+      // The error itself is reported all the same.
+    }
+    const reason = error instanceof SinterError ? (error.diagnostic.cause ?? error.message) : (error as Error).message;
+    return new SinterError(
+      {
+        code: "kernel-compile-failed",
+        message: `kernel ${kernel.label}${kernel.place ? ` (${kernel.place})` : ""} does not compile`,
+        cause: messages.length ? messages.join("; ") : reason,
+        hint: "this is a fault of the compiler, not of your program: please report it with explain()'s output",
+      },
+      { cause: error },
+    );
+  }
+}
+
+function late(kernel: KernelSpec): never {
+  return fail(
+    "late-pipeline",
+    `kernel ${kernel.label}${kernel.place ? ` (${kernel.place})` : ""} would be compiled late, while a strict session is running`,
+    { hint: "warm it up before: warmup(gpu, manifest), or load its program with { strict: true }" },
+  );
+}
+
+/** Whether this device can run a kernel at all; said before the shader compiler says it less clearly. */
+export function checkKernel(gpu: Gpu, k: KernelSpec): void {
+  const { features, limits } = gpu.capabilities;
+  for (const f of ["f16", "subgroups"] as const) {
+    if (k.requires[f] && !features[f]) {
+      fail("feature-missing", `kernel ${k.label} needs ${f === "f16" ? "shader-f16" : f}, which this device lacks`, {
+        hint: "compile the program for this device's capabilities",
+      });
+    }
+  }
+  const [x, y, z] = k.workgroupSize;
+  const needs: readonly (readonly [string, number, number])[] = [
+    ["storage buffers", k.bindings.length, limits.maxStorageBuffersPerShaderStage],
+    ["bytes of workgroup memory", k.requires.workgroupBytes, limits.maxComputeWorkgroupStorageSize],
+    ["invocations in a workgroup", x * y * z, limits.maxComputeInvocationsPerWorkgroup],
+    ["invocations along x", x, limits.maxComputeWorkgroupSizeX],
+    ["invocations along y", y, limits.maxComputeWorkgroupSizeY],
+    ["invocations along z", z, limits.maxComputeWorkgroupSizeZ],
+  ];
+  for (const [what, needed, offered] of needs) {
+    if (needed > offered) {
+      fail("device-too-small", `kernel ${k.label} needs ${needed} ${what}, and this device has ${offered}`, {
+        hint: "compile the program for this device's capabilities",
+      });
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import { fail, SinterError } from "../base/diagnostic.ts";
+import { type Gpu, thrownError } from "./gpu.ts";
+import { usage } from "./usage.ts";
+
+/** What a pooled buffer is for: kernels and copies, or reading back. */
+export type BufferKind = "storage" | "staging" | "indirect";
+
+const usageOf: Readonly<Record<BufferKind, number>> = {
+  storage: usage.storage | usage.copySrc | usage.copyDst,
+  staging: usage.mapRead | usage.copyDst,
+  indirect: usage.indirect | usage.copyDst,
+};
+
+/** A buffer out of the pool, counted: it goes back when the last holder releases it. */
+export class Lease {
+  readonly buffer: GPUBuffer;
+  readonly kind: BufferKind;
+  readonly size: number;
+  #holders = 1;
+  readonly #pool: BufferPool;
+
+  constructor(pool: BufferPool, buffer: GPUBuffer, kind: BufferKind, size: number) {
+    this.#pool = pool;
+    this.buffer = buffer;
+    this.kind = kind;
+    this.size = size;
+  }
+
+  retain(): this {
+    this.#holders++;
+    return this;
+  }
+
+  /** `destroy`: the buffer is in a state that makes it useless for others. */
+  release(how: "reuse" | "destroy" = "reuse"): void {
+    if (--this.#holders === 0) this.#pool.take(this, how);
+  }
+}
+
+/**
+ * Buffers by size class, shared by the sessions of a device. Classes are quarter steps between powers of two, so a
+ * buffer wastes at most a fifth of its bytes.
+ */
+export class BufferPool {
+  readonly #gpu: Gpu;
+  readonly #free = new Map<string, GPUBuffer[]>();
+  readonly #sizes = new WeakMap<GPUBuffer, number>();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  classOf(bytes: number): number {
+    if (bytes <= 256) return 256;
+    const step = 2 ** Math.floor(Math.log2(bytes)) / 4;
+    const rounded = Math.ceil(bytes / step) * step;
+    return Math.max(bytes, Math.min(rounded, this.#gpu.capabilities.limits.maxBufferSize));
+  }
+
+  /** A free buffer, or undefined when one has to be created. */
+  tryAcquire(kind: BufferKind, bytes: number): Lease | undefined {
+    const size = this.classOf(bytes);
+    const buffer = this.#free.get(`${kind} ${size}`)?.pop();
+    return buffer && new Lease(this, buffer, kind, size);
+  }
+
+  /**
+   * Buffers for all of `sizes`, created where none is free. When memory runs out, free buffers are destroyed and it is
+   * tried once more. Fails with `out-of-memory`, or `buffer-too-large`, naming the bytes; then nothing is held.
+   */
+  async acquire(kind: BufferKind, sizes: readonly number[], what: string, signal?: AbortSignal): Promise<Lease[]> {
+    const { maxBufferSize } = this.#gpu.capabilities.limits;
+    const largest = Math.max(0, ...sizes);
+    if (largest > maxBufferSize) {
+      fail("buffer-too-large", `${what} needs a buffer of ${largest} bytes, and this device allows ${maxBufferSize}`);
+    }
+    const leases: (Lease | undefined)[] = sizes.map((bytes) => this.tryAcquire(kind, bytes));
+    const give = (): void => {
+      for (const l of leases) l?.release();
+    };
+    for (let attempt = 0; ; attempt++) {
+      const missing = sizes.flatMap((_, i) => (leases[i] ? [] : [i]));
+      if (missing.length === 0) return leases as Lease[];
+      const created: GPUBuffer[] = [];
+      try {
+        await this.#gpu.scoped(
+          what,
+          () => {
+            for (const i of missing) {
+              created.push(this.#gpu.device.createBuffer({ size: this.classOf(sizes[i]!), usage: usageOf[kind] }));
+              this.#gpu.counters.buffers++;
+            }
+          },
+          { signal },
+        );
+        missing.forEach((i, n) => {
+          leases[i] = this.#adopt(kind, created[n]!, this.classOf(sizes[i]!));
+        });
+        return leases as Lease[];
+      } catch (e) {
+        for (const b of created) destroy(b);
+        const memory = e instanceof SinterError && e.code === "out-of-memory";
+        if (memory && attempt === 0) {
+          this.trim();
+          continue;
+        }
+        give();
+        if (!memory) throw e;
+        const wanted = missing.reduce((n, i) => n + this.classOf(sizes[i]!), 0);
+        throw new SinterError(
+          {
+            code: "out-of-memory",
+            message: `${what} needs ${wanted} bytes more on the GPU, which holds ${this.#gpu.counters.bytesHeld} for Sinter`,
+            cause: e.diagnostic.cause ?? e.message,
+            hint: "dispose results and sessions that are done with, or use smaller shapes",
+          },
+          { cause: e },
+        );
+      }
+    }
+  }
+
+  #adopt(kind: BufferKind, buffer: GPUBuffer, size: number): Lease {
+    this.#sizes.set(buffer, size);
+    this.#gpu.counters.bytesHeld += size;
+    return new Lease(this, buffer, kind, size);
+  }
+
+  /** @internal Called by the last holder of a lease. */
+  take(lease: Lease, how: "reuse" | "destroy"): void {
+    if (how === "destroy" || this.#gpu.ended) {
+      this.#drop(lease.buffer);
+      return;
+    }
+    const key = `${lease.kind} ${lease.size}`;
+    const list = this.#free.get(key);
+    if (list) list.push(lease.buffer);
+    else this.#free.set(key, [lease.buffer]);
+  }
+
+  #drop(buffer: GPUBuffer): number {
+    const size = this.#sizes.get(buffer) ?? 0;
+    this.#sizes.delete(buffer);
+    this.#gpu.counters.bytesHeld -= size;
+    destroy(buffer);
+    return size;
+  }
+
+  /** Destroys every free buffer; returns the bytes. */
+  trim(): number {
+    let bytes = 0;
+    for (const list of this.#free.values()) for (const b of list) bytes += this.#drop(b);
+    this.#free.clear();
+    return bytes;
+  }
+
+  /** Bytes of buffers that nothing uses. */
+  get freeBytes(): number {
+    let bytes = 0;
+    for (const list of this.#free.values()) for (const b of list) bytes += this.#sizes.get(b) ?? 0;
+    return bytes;
+  }
+}
+
+function destroy(buffer: GPUBuffer): void {
+  try {
+    buffer.destroy();
+  } catch (e) {
+    // A device in its last moments may throw here; the memory goes with it.
+    if (!(e instanceof Error)) throw thrownError("destroy a buffer", e);
+  }
+}

@@ -1,0 +1,207 @@
+import { fail } from "../base/diagnostic.ts";
+import { checkManifest } from "../manifest/check.ts";
+import type { Manifest, PortSpec } from "../manifest/manifest.ts";
+import type { Gpu, WaitOptions } from "./gpu.ts";
+import { bindInputs, type InputValue } from "./inputs.ts";
+import { type Call, makeCall, startCalls } from "./run.ts";
+import { encodeSteps, replaceable, type Storage } from "./storage.ts";
+import { GpuTensor, type Place } from "./tensor.ts";
+import { prepare, type WarmupOptions } from "./warmup.ts";
+
+export interface LoadOptions extends WarmupOptions {
+  /** By name. Host data is uploaded; a GPU tensor or GPUBuffer is used in place where the program allows it. */
+  readonly weights?: Readonly<Record<string, InputValue>> | undefined;
+  /** Initial state by name. */
+  readonly state?: Readonly<Record<string, InputValue>> | undefined;
+  /** While this session lives, a pipeline created outside a warm-up is the error `late-pipeline`. */
+  readonly strict?: boolean | undefined;
+}
+
+export interface RunOptions extends WaitOptions {
+  /** Copy the results back within the run's own submit, so that `data()` needs none. */
+  readonly read?: boolean | undefined;
+}
+
+/** @internal What sessions keep for runs and batches. */
+export interface Loaded {
+  readonly gpu: Gpu;
+  readonly manifest: Manifest;
+  readonly storage: Storage;
+  readonly stateMoves: readonly StateMove[];
+}
+
+/** How `next` becomes a state: directly, or through `temporary` where states exchange their places. */
+export interface StateMove {
+  readonly port: Manifest["state"][number];
+  readonly temporary: boolean;
+}
+
+/**
+ * A program loaded on a device: buffers allocated, bind groups made, pipelines compiled. A run costs one command
+ * encoder, one compute pass and one submit, and in steady state creates no buffer, bind group or pipeline: results
+ * are copied, in the run's submit, into pooled buffers, so they stay valid until they are disposed (or collected).
+ */
+export class Session {
+  readonly gpu: Gpu;
+  readonly manifest: Manifest;
+  /** State tensors by name: they show the current value whenever they are read. */
+  readonly state: Readonly<Record<string, GpuTensor>>;
+  readonly #loaded: Loaded;
+  readonly #endStrict: (() => void) | undefined;
+  #disposed = false;
+
+  /** @internal Use {@link loadManifest}. */
+  constructor(loaded: Loaded, endStrict?: () => void) {
+    this.gpu = loaded.gpu;
+    this.manifest = loaded.manifest;
+    this.#loaded = loaded;
+    this.#endStrict = endStrict;
+    this.state = Object.fromEntries(
+      loaded.manifest.state.map((port) => {
+        const { buffer, offset } = loaded.storage.places[port.window.buffer]!;
+        const place: Place = { buffer, offset: offset + port.window.offset };
+        return [port.name, new GpuTensor(this.gpu, port, place, { owner: this })];
+      }),
+    );
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  get inputs(): readonly PortSpec[] {
+    return this.manifest.inputs;
+  }
+
+  get outputs(): readonly PortSpec[] {
+    return this.manifest.outputs;
+  }
+
+  /** @internal */
+  get loaded(): Loaded {
+    if (this.#disposed) fail("disposed", "the session was disposed", { hint: "load the program again" });
+    return this.#loaded;
+  }
+
+  /**
+   * Runs the program once. Resolves as soon as the work is submitted; overlapping runs take effect in the order of the
+   * calls. Arrays are read before the call returns.
+   * @param inputs one value for each input, by name
+   * @returns one tensor for each output, by name
+   */
+  async run(inputs: Readonly<Record<string, InputValue>> = {}, options: RunOptions = {}): Promise<Record<string, GpuTensor>> {
+    this.gpu.check();
+    const call = this.#call(inputs);
+    const [results] = await startCalls(this.gpu, [call], options);
+    return results!;
+  }
+
+  #call(inputs: object): Call {
+    const loaded = this.loaded;
+    const bound = bindInputs(this.gpu, "input", this.manifest.inputs, inputs, loaded.storage.rebindable);
+    return makeCall(this, bound);
+  }
+
+  /** Replaces state between runs. Names left out keep their value. */
+  async setState(values: Readonly<Record<string, InputValue>>): Promise<void> {
+    this.gpu.check();
+    const ports = this.manifest.state.filter((p) => Object.hasOwn(values, p.name));
+    await upload(this.loaded, "state", ports, values, new Set());
+  }
+
+  /** Gives the memory back to the device's pool. Results stay valid; pending runs fail with `disposed`. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#endStrict?.();
+    this.#loaded.storage.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Loads a program: checks the manifest, compiles and primes its kernels, allocates its buffers, uploads constants,
+ * weights and state, and runs once what depends on these alone. Whatever fails, nothing is held.
+ */
+export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOptions = {}): Promise<Session> {
+  gpu.check();
+  const m = checkManifest(manifest);
+  const own = replaceable(m);
+  const weights = bindInputs(gpu, "weight", m.weights, options.weights ?? {}, own);
+  bindInputs(gpu, "state", m.state, options.state ?? {}, new Set());
+  const given = new Map<number, Place>();
+  for (const w of weights.inputs) if (w.kind === "gpu" && w.bind) given.set(w.port.window.buffer, w.source.place);
+
+  const warm = options.strict === true || !gpu.pipelines.strict;
+  const { storage } = await prepare(gpu, m, given, options, warm);
+  try {
+    const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m) };
+    m.buffers.forEach((b, i) => {
+      if (b.init && b.init.length > 0) {
+        const bytes = new Uint8Array(b.init.buffer, b.init.byteOffset, b.init.byteLength);
+        gpu.guard("write constants", () => gpu.write(storage.places[i]!.buffer, 0, bytes));
+      }
+    });
+    await upload(loaded, "weight", m.weights, options.weights ?? {}, own, options);
+    await upload(loaded, "state", m.state, options.state ?? {}, new Set(), options);
+    if (storage.setup.length > 0) await gpu.inOrder(() => gpu.scoped("run setup", () => runSetup(loaded), options));
+    gpu.check();
+    return new Session(loaded, options.strict ? gpu.pipelines.forbidLate() : undefined);
+  } catch (e) {
+    storage.release();
+    throw e;
+  }
+}
+
+function runSetup({ gpu, storage }: Loaded): void {
+  const encoder = gpu.device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  gpu.counters.setupDispatches += encodeSteps(pass, storage.setup);
+  pass.end();
+  gpu.submit([encoder.finish()]);
+}
+
+/** Writes values into the windows of `ports`. Buffers that were bound in place need nothing. */
+async function upload(
+  { gpu, storage }: Loaded,
+  side: string,
+  ports: readonly PortSpec[],
+  values: object,
+  rebindable: ReadonlySet<number>,
+  options: WaitOptions = {},
+): Promise<void> {
+  const { inputs } = bindInputs(gpu, side, ports, values, rebindable);
+  const write = (): void => {
+    const encoder = gpu.device.createCommandEncoder();
+    let copies = 0;
+    for (const input of inputs) {
+      const { window, name } = input.port;
+      const to = storage.places[window.buffer]!;
+      if (input.kind === "bytes") {
+        if (input.bytes.length > 0) gpu.write(to.buffer, to.offset + window.offset, input.bytes);
+      } else if (!input.bind) {
+        const from = input.source.place;
+        if (from.buffer === to.buffer) fail("wrong-value", `${JSON.stringify(name)} cannot be set to itself`);
+        encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset + window.offset, window.size);
+        copies++;
+      }
+    }
+    if (copies > 0) gpu.submit([encoder.finish()]);
+  };
+  if (inputs.length > 0) await gpu.inOrder(() => gpu.scoped(`write the ${side}`, write, options));
+}
+
+/**
+ * A state whose new value was computed in place needs nothing. The others are copied, by way of temporary memory where
+ * the source lies in a buffer that holds states: the copies of one step must not see each other, and WebGPU copies
+ * between different buffers only.
+ */
+function stateMoves(m: Manifest): StateMove[] {
+  const holders = new Set(m.state.map((s) => s.window.buffer));
+  return m.state
+    .filter((s) => s.next.buffer !== s.window.buffer || s.next.offset !== s.window.offset)
+    .map((port) => ({ port, temporary: holders.has(port.next.buffer) }));
+}

@@ -1,0 +1,250 @@
+import { fail, SinterError } from "../base/diagnostic.ts";
+import type { DType } from "../base/dtype.ts";
+import { aborted, type Gpu, type WaitOptions } from "./gpu.ts";
+import type { Lease } from "./pool.ts";
+import { mapModeRead } from "./usage.ts";
+import { bytesOf, elements, fromBytes, type HostArray, type HostValue, toBytes } from "./values.ts";
+
+/** Where a tensor's bytes lie. Without a lease the buffer is somebody else's. */
+export interface Place {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly lease?: Lease | undefined;
+}
+
+/** A copy that already runs into a staging buffer. */
+interface Prefetch {
+  readonly staging: Lease;
+  readonly epoch: number;
+}
+
+/** Gives buffers back whose tensors were forgotten instead of disposed. */
+const forgotten = new FinalizationRegistry<Lease>((lease) => lease.release());
+
+/**
+ * A tensor on the GPU. A result of a run keeps its content whatever runs later, until it is disposed; `session.state`
+ * and wrapped buffers show what their memory holds when they are read.
+ */
+export class GpuTensor {
+  readonly gpu: Gpu;
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly #place: Place;
+  readonly #epoch: number;
+  readonly #owner: { readonly disposed: boolean } | undefined;
+  #prefetch: Prefetch | undefined;
+  #disposed = false;
+
+  /** @internal */
+  constructor(
+    gpu: Gpu,
+    type: { readonly name: string; readonly dtype: DType; readonly shape: readonly number[] },
+    place: Place,
+    more: { epoch?: number; owner?: { readonly disposed: boolean }; prefetch?: Prefetch } = {},
+  ) {
+    this.gpu = gpu;
+    this.name = type.name;
+    this.dtype = type.dtype;
+    this.shape = type.shape;
+    this.#place = place;
+    this.#epoch = more.epoch ?? gpu.epoch;
+    this.#owner = more.owner;
+    this.#prefetch = more.prefetch;
+    if (place.lease) forgotten.register(this, place.lease, this);
+  }
+
+  /** The buffer that holds the tensor, from byte `offset` on. */
+  get buffer(): GPUBuffer {
+    this.#check();
+    return this.#place.buffer;
+  }
+
+  get offset(): number {
+    return this.#place.offset;
+  }
+
+  get size(): number {
+    return elements(this.shape);
+  }
+
+  get disposed(): boolean {
+    return this.#disposed || (this.#owner?.disposed ?? false);
+  }
+
+  /** @internal The memory, held until the lease is released again. */
+  get place(): Place {
+    this.#check();
+    return this.#place;
+  }
+
+  /** @internal Whether its memory belongs to a session that writes it. */
+  get shared(): boolean {
+    return this.#owner !== undefined;
+  }
+
+  #check(): void {
+    if (this.disposed) {
+      fail("disposed", `tensor ${JSON.stringify(this.name)} was disposed`, { hint: "read or pass it on before disposing it" });
+    }
+  }
+
+  /**
+   * The elements in row-major order: Float32Array for f32 and f16, Int32Array, Uint32Array, and Uint8Array of 0 and 1
+   * for bool. The content is that of the moment of the call.
+   */
+  async data(options: WaitOptions = {}): Promise<HostArray> {
+    const [array] = await readTensors(this.gpu, [this], options);
+    return array!;
+  }
+
+  /** @internal */
+  takePrefetch(): Prefetch | undefined {
+    const p = this.#prefetch;
+    this.#prefetch = undefined;
+    return p;
+  }
+
+  /** @internal Device errors after this position make the content doubtful. */
+  get epoch(): number {
+    return this.#owner ? this.gpu.epoch : this.#epoch;
+  }
+
+  /** Gives the memory back. Work that already uses it is not disturbed. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#prefetch?.staging.release("destroy");
+    this.#prefetch = undefined;
+    if (this.#place.lease) {
+      forgotten.unregister(this);
+      this.#place.lease.release();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** The contents of several tensors, read back with one submit. */
+export async function readTensors(gpu: Gpu, tensors: readonly GpuTensor[], options: WaitOptions = {}): Promise<HostArray[]> {
+  gpu.check();
+  const { signal } = options;
+  if (signal?.aborted) throw aborted("reading back", signal);
+  const jobs = await gpu.inOrder(() => startReads(gpu, tensors, options));
+  const results = await Promise.allSettled(jobs.map((job) => job.staging && mapped(gpu, job.staging, job.bytes, options)));
+  return results.map((r, i) => {
+    const { epoch, tensor } = jobs[i]!;
+    if (r.status === "rejected") throw r.reason;
+    const error = gpu.errorSince(epoch);
+    if (error) throw error;
+    return fromBytes(tensor.dtype, tensor.size, r.value ?? new ArrayBuffer(0));
+  });
+}
+
+interface Read {
+  readonly tensor: GpuTensor;
+  readonly staging: Lease | undefined;
+  readonly bytes: number;
+  readonly epoch: number;
+}
+
+function startReads(gpu: Gpu, tensors: readonly GpuTensor[], options: WaitOptions): Read[] | Promise<Read[]> {
+  const places = tensors.map((t) => t.place);
+  const reads = tensors.map((tensor) => {
+    if (tensor.gpu !== gpu) fail("wrong-device", `tensor ${JSON.stringify(tensor.name)} lives on another device`);
+    const bytes = tensor.size === 0 ? 0 : bytesOf(tensor);
+    const fetched = bytes > 0 ? tensor.takePrefetch() : undefined;
+    return { tensor, bytes, fetched, epoch: fetched?.epoch ?? tensor.epoch };
+  });
+  const copies = reads.flatMap((r, i) => (r.bytes > 0 && !r.fetched ? [i] : []));
+  const copy = (leases: readonly Lease[]): void => {
+    const encoder = gpu.device.createCommandEncoder();
+    copies.forEach((i, n) => {
+      const { buffer, offset } = places[i]!;
+      encoder.copyBufferToBuffer(buffer, offset, leases[n]!.buffer, 0, reads[i]!.bytes);
+    });
+    gpu.submit([encoder.finish()]);
+    gpu.counters.readbacks++;
+  };
+  const finish = (leases: readonly Lease[]): Read[] => {
+    const staging = reads.map((r) => r.fetched?.staging);
+    copies.forEach((i, n) => {
+      staging[i] = leases[n]!;
+    });
+    try {
+      if (copies.length > 0) gpu.guard("read back results", () => copy(leases));
+    } catch (e) {
+      for (const s of staging) s?.release("destroy");
+      throw e;
+    }
+    return reads.map((r, i) => ({ tensor: r.tensor, bytes: r.bytes, epoch: r.epoch, staging: staging[i] }));
+  };
+  const free = copies.map((i) => gpu.pool.tryAcquire("staging", reads[i]!.bytes));
+  if (free.every((l) => l !== undefined)) return finish(free);
+  for (const l of free) l?.release();
+  // The tensor may be disposed while memory for the copy is waited for.
+  for (const p of places) p.lease?.retain();
+  return gpu.pool
+    .acquire(
+      "staging",
+      copies.map((i) => reads[i]!.bytes),
+      "read back results",
+      options.signal,
+    )
+    .then(finish)
+    .finally(() => {
+      for (const p of places) p.lease?.release();
+    });
+}
+
+async function mapped(gpu: Gpu, staging: Lease, bytes: number, options: WaitOptions): Promise<ArrayBuffer> {
+  let clean = false;
+  try {
+    await gpu.wait("reading back", staging.buffer.mapAsync(mapModeRead, 0, bytes), options);
+    const copy = staging.buffer.getMappedRange(0, bytes).slice(0);
+    staging.buffer.unmap();
+    clean = true;
+    gpu.counters.bytesRead += bytes;
+    return copy;
+  } catch (e) {
+    if (e instanceof SinterError) throw e;
+    throw new SinterError(
+      { code: "gpu-internal", message: "a result could not be read back", cause: String((e as Error).message) },
+      { cause: e },
+    );
+  } finally {
+    // A buffer whose mapping failed or is still pending is of no use to the next.
+    staging.release(clean ? "reuse" : "destroy");
+  }
+}
+
+/**
+ * A tensor on the GPU made of host data, or around a buffer that the caller owns (with usage STORAGE and COPY_SRC, and
+ * at least as large as the tensor).
+ */
+export async function makeTensor(
+  gpu: Gpu,
+  value: HostValue | GPUBuffer,
+  type: { readonly dtype: DType; readonly shape: readonly number[]; readonly name?: string; readonly offset?: number },
+): Promise<GpuTensor> {
+  gpu.check();
+  const t = { name: type.name ?? "tensor", dtype: type.dtype, shape: [...type.shape] };
+  if (isGpuBuffer(value)) {
+    const offset = type.offset ?? 0;
+    if (offset % 256 !== 0) fail("bad-buffer", `offset ${offset} is not a multiple of 256`);
+    if (offset + bytesOf(t) > value.size) {
+      fail("bad-buffer", `a buffer of ${value.size} bytes does not hold ${bytesOf(t)} bytes from ${offset} on`);
+    }
+    return new GpuTensor(gpu, t, { buffer: value, offset });
+  }
+  const bytes = toBytes(t, value).slice();
+  const [lease] = await gpu.inOrder(() => gpu.pool.acquire("storage", [bytesOf(t)], "make a tensor"));
+  if (bytes.length > 0) gpu.write(lease!.buffer, 0, bytes);
+  return new GpuTensor(gpu, t, { buffer: lease!.buffer, offset: 0, lease });
+}
+
+/** By shape, not by class: several copies of WebGPU's classes may be loaded, and hosts differ in which are global. */
+export const isGpuBuffer = (v: unknown): v is GPUBuffer =>
+  typeof v === "object" && v !== null && "mapState" in v && "usage" in v && "size" in v && "destroy" in v;

@@ -1,0 +1,159 @@
+import type { Region } from "../fuse/region.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { lane, shapeOf, type Value } from "./emitter.ts";
+import { add, div, type Index, indexText, int, mod, ravel, scale, unravel, variable } from "../ir/index-expr.ts";
+import { closeFrame, type Frame, indexFor, type Kernel, openFrame } from "./kernel.ts";
+import { typeOf } from "./storage.ts";
+
+/** Sizes of a batched product [batch…, M, K] × [batch…, K, N]. */
+export interface Product {
+  readonly node: Node;
+  readonly a: Node;
+  readonly b: Node;
+  readonly batch: readonly number[];
+  readonly batches: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+export function productOf(node: Node): Product {
+  const [a, b] = node.args as [Node, Node];
+  const shape = shapeOf(node);
+  const batch = shape.slice(0, -2);
+  return {
+    node,
+    a,
+    b,
+    batch,
+    batches: batch.reduce((p, d) => p * d, 1),
+    m: shape[shape.length - 2] as number,
+    n: shape[shape.length - 1] as number,
+    k: shapeOf(a)[a.type.shape.length - 1] as number,
+  };
+}
+
+/** Index of an operand: its own batch axes are the last ones of the result's. */
+export const operandIndex = (operand: Node, batch: readonly Index[], i: Index, j: Index): Index[] => [
+  ...batch.slice(batch.length - (operand.type.shape.length - 2)),
+  i,
+  j,
+];
+
+/** Text of `a * b + c`, fused for floats. */
+export const multiplyAdd = (dtype: string, a: string, b: string, c: string): string =>
+  dtype === "f32" || dtype === "f16" ? `fma(${a}, ${b}, ${c})` : `${a} * ${b} + ${c}`;
+
+/** Evaluates every output of the region at (batch, m, n + lane) with `value` as the product, and stores it. */
+export function writeEpilogue(frame: Frame, p: Product, at: readonly Index[], value: Value): void {
+  const { e, region, outputs } = frame;
+  e.provide(p.node, () => value);
+  for (const n of region.outputs) {
+    const v = e.result(n, indexFor(n, at, region.space));
+    e.store(outputs.get(n)!, ravel(at, region.space), v);
+  }
+}
+
+/** Rows and columns an invocation of the direct variant computes. */
+export interface DirectTile {
+  readonly rows: number;
+  /** Vectors of columns. */
+  readonly vectors: number;
+}
+
+/**
+ * The variant without workgroup memory: every invocation computes a small tile from vector loads. The fastest one on
+ * CPU adapters, and the one for shapes too small to fill a workgroup tile.
+ */
+export function writeDirect(region: Region, capabilities: Capabilities, tile?: DirectTile): Kernel {
+  const frame = openFrame(region, capabilities);
+  const { e } = frame;
+  const p = productOf(region.anchors[0] as Node);
+  const dtype = p.node.type.dtype;
+  const packed = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
+  const width = p.n % 4 === 0 ? 4 : packed ? 2 : 1;
+  const columns = p.n / width;
+  const tm = Math.min(tile?.rows ?? 4, p.m);
+  const tn = Math.min(tile?.vectors ?? (width === 4 ? 2 : 4), columns);
+  const tilesM = Math.ceil(p.m / tm);
+  const tilesN = Math.ceil(columns / tn);
+  const total = tilesM * tilesN * p.batches;
+  const size = 64;
+  const groups = Math.ceil(total / size);
+
+  const id = e.index("id", total - 1, `group * ${size}u + lid`);
+  if (total % size !== 0 || groups > capabilities.limits.maxComputeWorkgroupsPerDimension) {
+    e.line(`if (id >= ${total}u) { return; }`);
+  }
+  // Neighbouring invocations share rows of A and read neighbouring columns of B.
+  const tileN = mod(id, tilesN);
+  const tileM = mod(div(id, tilesN), tilesM);
+  const batch = unravel(div(id, tilesN * tilesM), p.batch);
+  const rows = Array.from({ length: tm }, (_, i) => clampTo(frame, add(scale(tileM, tm), int(i)), p.m));
+  const vectors = Array.from({ length: tn }, (_, j) => clampTo(frame, add(scale(tileN, tn), int(j)), columns));
+  const cols = vectors.map((v) => (width === 1 ? v : add(scale(v, width), lane(width))));
+
+  const acc = rows.map(() =>
+    cols.map(() => {
+      const name = e.fresh("acc");
+      e.line(`var ${name} = ${typeOf(dtype, width)}();`);
+      return name;
+    }),
+  );
+  const step = (k: Index, a: (i: number) => string): void => {
+    e.width = width;
+    const right = cols.map((c) => e.value(p.b, operandIndex(p.b, batch, k, c)));
+    rows.forEach((_, i) => {
+      right.forEach((b, j) => {
+        const name = (acc[i] as string[])[j] as string;
+        const wide = (t: string, w: number): string => (w === width ? t : `${typeOf(dtype, width)}(${t})`);
+        e.line(`${name} = ${multiplyAdd(dtype, wide(a(i), 1), wide(b.text, b.width), name)};`);
+      });
+    });
+  };
+  const blocks = Math.floor(p.k / 4);
+  if (blocks > 0) {
+    const kv = e.fresh("k");
+    e.open(`for (var ${kv} = 0u; ${kv} < ${blocks}u; ${kv}++) {`, [kv]);
+    const k4 = scale(variable(kv, blocks - 1), 4);
+    e.width = 4;
+    const left = rows.map((r) => e.value(p.a, operandIndex(p.a, batch, r, add(k4, lane(4)))));
+    for (let kk = 0; kk < 4; kk++) {
+      step(add(k4, int(kk)), (i) => {
+        const v = left[i] as Value;
+        return v.width === 1 ? v.text : `${v.text}.${"xyzw"[kk]}`;
+      });
+    }
+    e.close();
+  }
+  for (let k = blocks * 4; k < p.k; k++) {
+    e.width = 1;
+    const left = rows.map((r) => e.value(p.a, operandIndex(p.a, batch, r, int(k))));
+    step(int(k), (i) => (left[i] as Value).text);
+  }
+
+  e.width = width;
+  rows.forEach((r, i) => {
+    cols.forEach((c, j) => {
+      const guards = [
+        ...(p.m % tm === 0 ? [] : [guard(add(scale(tileM, tm), int(i)), p.m)]),
+        ...(columns % tn === 0 ? [] : [guard(add(scale(tileN, tn), int(j)), columns)]),
+      ].filter((g) => g !== "");
+      e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
+      const value: Value = { text: (acc[i] as string[])[j] as string, width, dtype, depth: e.depth };
+      writeEpilogue(frame, p, [...batch, r, c], value);
+      e.close();
+    });
+  });
+  return closeFrame(frame, { variant: `direct_${tm}x${tn * width}`, workgroupSize: [size, 1, 1], groups });
+}
+
+/** The index, kept below `size`: edge tiles repeat the last row instead of reading past the end. */
+function clampTo(frame: Frame, at: Index, size: number): Index {
+  if (at.max < size) return at;
+  const { e } = frame;
+  return e.opaque(`min(${indexText(at)}, ${size - 1}u)`, size - 1, e.depthOf([at]));
+}
+
+const guard = (at: Index, size: number): string => (at.max < size ? "" : `${indexText(at)} < ${size}u`);

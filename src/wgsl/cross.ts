@@ -1,0 +1,69 @@
+import { storageBytes } from "../base/dtype.ts";
+import type { Accumulator } from "./accumulate.ts";
+import type { Value } from "./emitter.ts";
+import type { RowWriter } from "./row.ts";
+import { typeOf } from "./storage.ts";
+
+/**
+ * Combines the states of the invocations that share a row, through workgroup memory, in invocation order (a tree of
+ * neighbours, so that a combine that is associative but not commutative stays right). With subgroups a sum is first
+ * taken over each subgroup. Every invocation gets the result.
+ */
+export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonly Value[]): Value[] {
+  const { e, capabilities } = w.frame;
+  const { s } = w;
+  const size = s.threads * s.rowsPerGroup;
+  const arrays = values.map((v) => {
+    const name = e.fresh("sh");
+    w.shared.push({
+      text: `var<workgroup> ${name}: array<${typeOf(v.dtype, v.width)}, ${size}>;`,
+      bytes: size * storageBytes[v.dtype] * v.width,
+    });
+    return name;
+  });
+  const [first] = values as [Value];
+  if (
+    acc.isSum &&
+    capabilities.features.subgroups &&
+    s.rowsPerGroup === 1 &&
+    first.width === 1 &&
+    s.threads % capabilities.subgroupMaxSize === 0
+  ) {
+    w.usesSubgroups = true;
+    const name = arrays[0] as string;
+    const part = e.let(`subgroupAdd(${first.text})`, 1, first.dtype);
+    e.line(`if (sg_lane == 0u) { ${name}[lid / sg_size] = ${part.text}; }`);
+    e.line("workgroupBarrier();");
+    const total = e.fresh("acc");
+    e.line(`var ${total} = ${name}[0];`);
+    const k = e.fresh("k");
+    e.line(`for (var ${k} = 1u; ${k} < ${s.threads}u / sg_size; ${k}++) { ${total} += ${name}[${k}]; }`);
+    e.line("workgroupBarrier();");
+    return [e.let(total, 1, first.dtype)];
+  }
+  // Neighbouring invocations of a row are `stride` apart.
+  const stride = s.contiguous ? 1 : s.rowsPerGroup;
+  values.forEach((v, i) => {
+    e.line(`${arrays[i]}[lid] = ${v.text};`);
+  });
+  e.line("workgroupBarrier();");
+  for (let step = 1; step < s.threads; step *= 2) {
+    e.open(`if (thread % ${step * 2}u == 0u) {`);
+    const read = (at: string): Value[] =>
+      values.map((v, i) => ({ ...e.let(`${arrays[i]}[${at}]`, v.width, v.dtype), depth: e.depth }));
+    const left = read("lid");
+    const right = read(`lid + ${step * stride}u`);
+    const width = e.width;
+    e.width = first.width;
+    acc.combine(e, left, right).forEach((v, i) => {
+      e.line(`${arrays[i]}[lid] = ${v.text};`);
+    });
+    e.width = width;
+    e.close();
+    e.line("workgroupBarrier();");
+  }
+  const base = s.contiguous ? `lid - thread` : `lid % ${s.rowsPerGroup}u`;
+  const out = values.map((v, i) => e.let(`${arrays[i]}[${base}]`, v.width, v.dtype));
+  e.line("workgroupBarrier();");
+  return out;
+}

@@ -1,0 +1,93 @@
+import type { Region } from "../fuse/region.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { elements, Emitter } from "./emitter.ts";
+import { type Index, ravel, unravel } from "../ir/index-expr.ts";
+import { type Binding, Storage } from "./storage.ts";
+
+/** A kernel text with what is needed to run it. Bindings are `inputs` then `outputs` of the region, in order. */
+export interface Kernel {
+  readonly wgsl: string;
+  readonly variant: string;
+  readonly workgroupSize: readonly [number, number, number];
+  readonly workgroups: readonly [number, number, number];
+  readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
+}
+
+/** What the family writers share: an emitter whose inputs are bound, and the buffers of the outputs. */
+export interface Frame {
+  readonly e: Emitter;
+  readonly outputs: ReadonlyMap<Node, Binding>;
+  readonly capabilities: Capabilities;
+  readonly region: Region;
+}
+
+export function openFrame(region: Region, capabilities: Capabilities): Frame {
+  const e = new Emitter(new Storage(capabilities.features.f16));
+  for (const n of region.inputs) e.bind(n, e.storage.add(n.type.dtype, elements(n), "read"));
+  const outputs = new Map(
+    region.outputs.map((n) => [n, e.storage.add(n.type.dtype, elements(n), "read_write")] as const),
+  );
+  return { e, outputs, capabilities, region };
+}
+
+export interface Parts {
+  readonly variant: string;
+  readonly workgroupSize: readonly [number, number, number];
+  /** Total workgroups; the dispatch is folded to two dimensions where one is too long. */
+  readonly groups: number;
+  readonly declarations?: readonly string[];
+  readonly workgroupBytes?: number;
+  readonly subgroups?: boolean;
+}
+
+/**
+ * Puts the module together. The body may use `group` (the linear workgroup number), `lid` (local invocation index) and,
+ * with subgroups, `sg_size` and `sg_lane`.
+ */
+export function closeFrame(frame: Frame, parts: Parts): Kernel {
+  const { e, capabilities } = frame;
+  const body = e.storage.resolve(e.body());
+  const [x, y] = foldGroups(parts.groups, capabilities.limits.maxComputeWorkgroupsPerDimension);
+  const subgroups = parts.subgroups ?? false;
+  const group = y === 1 ? "wid.x" : `wid.x + wid.y * ${x}u`;
+  const wgsl = [
+    ...(e.storage.usesHalf() ? ["enable f16;"] : []),
+    ...(subgroups ? ["enable subgroups;"] : []),
+    ...e.storage.declarations(),
+    ...(parts.declarations ?? []),
+    e.helpers.text(),
+    `@compute @workgroup_size(${parts.workgroupSize.join(", ")})`,
+    `fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32${
+      subgroups ? ", @builtin(subgroup_size) sg_size: u32, @builtin(subgroup_invocation_id) sg_lane: u32" : ""
+    }) {`,
+    `  let group = ${group};`,
+    ...(y > 1 && x * y > parts.groups ? [`  if (group >= ${parts.groups}u) { return; }`] : []),
+    body,
+    "}",
+    "",
+  ]
+    .filter((l) => l !== "")
+    .join("\n");
+  return {
+    wgsl,
+    variant: parts.variant,
+    workgroupSize: parts.workgroupSize,
+    workgroups: [x, y, 1],
+    requires: { f16: e.storage.usesHalf(), subgroups, workgroupBytes: parts.workgroupBytes ?? 0 },
+  };
+}
+
+/** Two factors whose product is at least `n`, neither above `limit`. */
+export function foldGroups(n: number, limit: number): [number, number] {
+  if (n <= limit) return [n, 1];
+  const y = Math.ceil(n / limit);
+  return [Math.ceil(n / y), y];
+}
+
+/** The index at which `node` is read when the region is at `index` of its space: the same element in row-major order. */
+export function indexFor(node: Node, index: readonly Index[], space: readonly number[]): readonly Index[] {
+  const shape = node.type.shape as readonly number[];
+  if (shape.length === space.length && shape.every((d, i) => d === space[i])) return index;
+  return unravel(ravel(index, space), shape);
+}

@@ -1,0 +1,29 @@
+import type { Region } from "../fuse/region.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { elements, lane } from "./emitter.ts";
+import { add, scale, unravel } from "../ir/index-expr.ts";
+import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
+
+const groupSize = 64;
+
+/** One invocation computes `width` consecutive elements of every output. */
+export function writePointwise(region: Region, capabilities: Capabilities): Kernel {
+  const frame = openFrame(region, capabilities);
+  const { e } = frame;
+  const total = Math.max(...region.outputs.map(elements));
+  const packed = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
+  const width = total % 4 === 0 ? 4 : packed || total % 2 === 0 ? 2 : 1;
+  const steps = Math.ceil(total / width);
+  e.width = width;
+  const groups = Math.ceil(steps / groupSize);
+  const at = e.index("i", steps - 1, `group * ${groupSize}u + lid`);
+  if (steps % groupSize !== 0 || groups > capabilities.limits.maxComputeWorkgroupsPerDimension) {
+    e.line(`if (i >= ${steps}u) { return; }`);
+  }
+  const linear = add(scale(at, width), lane(width));
+  for (const n of region.outputs) {
+    const value = e.result(n, unravel(linear, n.type.shape as readonly number[]));
+    e.store(frame.outputs.get(n)!, linear, value);
+  }
+  return closeFrame(frame, { variant: `pointwise_x${width}`, workgroupSize: [groupSize, 1, 1], groups });
+}

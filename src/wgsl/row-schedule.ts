@@ -1,0 +1,53 @@
+import type { Region } from "../fuse/region.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { elements } from "./emitter.ts";
+
+/** How a row region is spread over invocations. */
+export interface RowSchedule {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  /** The reduced axes are the innermost ones: neighbours along a row are neighbours in memory. */
+  readonly contiguous: boolean;
+  /** Lanes along the row, or across rows; at most one of the two is above 1. */
+  readonly colWidth: number;
+  readonly rowWidth: number;
+  /** Invocations that share a row, a power of two. */
+  readonly threads: number;
+  /** Rows (vectors of rows with `rowWidth`) a workgroup. */
+  readonly rowsPerGroup: number;
+}
+
+const floorPow2 = (n: number): number => 2 ** Math.floor(Math.log2(Math.max(1, n)));
+
+export function chooseRowSchedule(region: Region, capabilities: Capabilities): RowSchedule {
+  const { space, axes } = region;
+  const size = (list: readonly number[]): number => list.reduce((n, d) => n * d, 1);
+  const cols = size(axes.map((i) => space[i] as number));
+  const rows = size(space.filter((_, i) => !axes.includes(i)));
+  const firstReduced = axes[0] ?? space.length;
+  const contiguous = axes.length === space.length - firstReduced && cols > 1;
+  const packed =
+    !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16" && elements(n) === rows * cols);
+  const colWidth = !contiguous ? 1 : cols % 4 === 0 ? 4 : packed ? 2 : 1;
+  const inner = space[space.length - 1] ?? 1;
+  const innerKept = !axes.includes(space.length - 1);
+  const rowWidth = contiguous || !innerKept ? 1 : inner % 4 === 0 ? 4 : packed ? 2 : 1;
+  const steps = Math.max(1, cols / colWidth);
+  const rowSteps = rows / rowWidth;
+  const max = Math.min(256, capabilities.limits.maxComputeInvocationsPerWorkgroup);
+
+  if (contiguous || cols === 1) {
+    let threads = Math.min(max, floorPow2(steps));
+    // On a CPU adapter an invocation a row avoids barriers; only a few long rows need sharing.
+    if (capabilities.software && (rows >= 16 || steps < 256)) threads = 1;
+    else if (threads <= 4 && rows >= 1024) threads = 1;
+    const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(rows), Math.floor((threads >= 64 ? threads : 64) / threads)));
+    return { name: `${threads}x${rowsPerGroup}`, rows, cols, contiguous: true, colWidth, rowWidth: 1, threads, rowsPerGroup };
+  }
+  const enough = capabilities.software ? 16 : 16384;
+  let threads = 1;
+  while (threads < 16 && rowSteps * threads < enough && steps / threads >= 16) threads *= 2;
+  const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(max / threads), 16));
+  return { name: `column_${threads}x${rowsPerGroup}`, rows, cols, contiguous: false, colWidth, rowWidth, threads, rowsPerGroup };
+}

@@ -1,0 +1,241 @@
+import { fail } from "../base/diagnostic.ts";
+import type { Region } from "../fuse/region.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { type Accumulator, accumulatorOf } from "./accumulate.ts";
+import { crossInvocations } from "./cross.ts";
+import { elements, type Emitter, lane, type Value } from "./emitter.ts";
+import { add, type Index, ravel, scale, unravel, variable } from "../ir/index-expr.ts";
+import { closeFrame, type Frame, indexFor, type Kernel, openFrame } from "./kernel.ts";
+import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
+import { typeOf } from "./storage.ts";
+
+/** Serial chains longer than this are summed in blocks, so that the rounding error grows with the square root of the length. */
+const serialBlock = 128;
+
+/**
+ * The row family: a workgroup computes `rows` rows with `threads` invocations each. Reductions run level by level; each
+ * level reads its operands again (from cache) and leaves its results in registers; then the outputs are written.
+ */
+export function writeRow(region: Region, capabilities: Capabilities, forced?: RowSchedule): Kernel {
+  const s = forced ?? chooseRowSchedule(region, capabilities);
+  const frame = openFrame(region, capabilities);
+  const { e } = frame;
+  const groupRows = s.rowsPerGroup;
+  const rowSteps = s.rows / s.rowWidth;
+  const groups = Math.ceil(rowSteps / groupRows);
+  const size = groupRows * s.threads;
+
+  const whole = rowSteps % groupRows === 0 && groups <= capabilities.limits.maxComputeWorkgroupsPerDimension;
+  const ofGroup = s.contiguous ? `lid / ${s.threads}u` : `lid % ${groupRows}u`;
+  const slot = s.threads === 1 ? "lid" : groupRows === 1 ? "0u" : ofGroup;
+  e.line(`let row_slot = group * ${groupRows}u + ${slot};`);
+  e.line(`let thread = ${s.threads === 1 ? "0u" : s.contiguous ? `lid % ${s.threads}u` : `lid / ${groupRows}u`};`);
+  const rowVar = e.index("row", Math.max(0, rowSteps - 1), whole ? "row_slot" : `min(row_slot, ${Math.max(0, rowSteps - 1)}u)`);
+  const row = s.rowWidth === 1 ? rowVar : add(scale(rowVar, s.rowWidth), lane(s.rowWidth));
+
+  const writer: RowWriter = { frame, s, row, shared: [], valid: whole ? "" : `row_slot < ${rowSteps}u`, usesSubgroups: false };
+  for (const level of levelsOf(region)) reduceLevel(writer, level);
+  writeOutputs(writer);
+  const bytes = writer.shared.reduce((n, d) => n + d.bytes, 0);
+  if (bytes > capabilities.limits.maxComputeWorkgroupStorageSize) {
+    fail("workgroup-memory", `a row kernel needs ${bytes} bytes of workgroup memory, the device has ${capabilities.limits.maxComputeWorkgroupStorageSize}`);
+  }
+  return closeFrame(frame, {
+    variant: `row_${s.name}`,
+    workgroupSize: [size, 1, 1],
+    groups,
+    declarations: writer.shared.map((d) => d.text),
+    workgroupBytes: bytes,
+    subgroups: writer.usesSubgroups,
+  });
+}
+
+export interface RowWriter {
+  readonly frame: Frame;
+  readonly s: RowSchedule;
+  readonly row: Index;
+  readonly valid: string;
+  readonly shared: { readonly text: string; readonly bytes: number }[];
+  usesSubgroups: boolean;
+}
+
+/** Reductions in groups that need only earlier groups' results. */
+function levelsOf(region: Region): Node[][] {
+  const anchors = new Set(region.anchors);
+  const level = new Map<Node, number>();
+  const depth = (n: Node): number => {
+    const known = level.get(n);
+    if (known !== undefined) return known;
+    // Anything loaded is available from the start.
+    const below = region.inputs.includes(n) ? 0 : Math.max(0, ...n.args.map(depth));
+    const d = below + (anchors.has(n) ? 1 : 0);
+    level.set(n, d);
+    return d;
+  };
+  const out: Node[][] = [];
+  for (const a of region.anchors) (out[depth(a) - 1] ??= []).push(a);
+  return out.filter((l) => l);
+}
+
+/** Full index of the region's space at (row, col). */
+function spaceIndex(w: RowWriter, col: Index): Index[] {
+  const { space, axes } = w.frame.region;
+  const kept = space.flatMap((_, i) => (axes.includes(i) ? [] : [i]));
+  const rowIndex = unravel(w.row, kept.map((i) => space[i] as number));
+  const colIndex = unravel(col, axes.map((i) => space[i] as number));
+  return space.map((_, i) => (axes.includes(i) ? colIndex[axes.indexOf(i)] : rowIndex[kept.indexOf(i)]) as Index);
+}
+
+interface State {
+  readonly acc: Accumulator;
+  readonly names: string[];
+  readonly width: number;
+}
+
+function declareState(e: Emitter, acc: Accumulator, width: number): State {
+  const names = acc.dtypes.map((d, i) => {
+    const name = e.fresh("acc");
+    const start = e.literal(acc.identity[i] as number, d, width).text;
+    e.line(`var ${name}: ${typeOf(d, width)} = ${start};`);
+    return name;
+  });
+  return { acc, names, width };
+}
+
+const valuesOf = (e: Emitter, s: State): Value[] =>
+  s.names.map((text, i) => ({ text, width: s.width, dtype: s.acc.dtypes[i] as Value["dtype"], depth: e.depth }));
+
+function merge(e: Emitter, into: State, values: readonly Value[]): void {
+  const next = into.acc.combine(e, valuesOf(e, into), values);
+  next.forEach((v, i) => {
+    e.line(`${into.names[i]} = ${v.width === into.width ? v.text : `${typeOf(v.dtype, into.width)}(${v.text})`};`);
+  });
+}
+
+function reduceLevel(w: RowWriter, level: readonly Node[]): void {
+  const { e } = w.frame;
+  const { s } = w;
+  const { space } = w.frame.region;
+  const colWidth = level.some((n) => accumulatorOf(n).ordered) ? 1 : s.colWidth;
+  const width = Math.max(colWidth, s.rowWidth);
+  const states = level.map((n) => declareState(e, accumulatorOf(n), width));
+  const steps = s.cols / colWidth;
+  const ordered = states.some((x) => x.acc.ordered) && s.threads > 1;
+  const blocked = !ordered && s.threads === 1 && steps > 2 * serialBlock && steps % 2 === 0;
+
+  const body = (into: readonly State[], name: string): void => {
+    e.width = width;
+    const step = variable(name, Math.max(0, steps - 1));
+    const col = colWidth === 1 ? step : add(scale(step, colWidth), lane(colWidth));
+    const index = spaceIndex(w, col);
+    for (const st of into) {
+      const operands = st.acc.node.args.map((a) => ({ ...e.value(a, indexFor(a, index, space)), depth: e.depth }));
+      merge(e, st, operands);
+    }
+  };
+
+  if (steps > 0) {
+    const c = e.fresh("c");
+    if (blocked) {
+      const block = largestDivisor(steps, serialBlock);
+      const o = e.fresh("o");
+      e.open(`for (var ${o} = 0u; ${o} < ${steps}u; ${o} += ${block}u) {`, [o]);
+      const inner = level.map((n) => declareState(e, accumulatorOf(n), width));
+      e.open(`for (var ${c} = ${o}; ${c} < ${o} + ${block}u; ${c}++) {`, [c]);
+      body(inner, c);
+      e.close();
+      inner.forEach((st, i) => {
+        merge(e, states[i] as State, valuesOf(e, st));
+      });
+      e.close();
+    } else if (ordered) {
+      const chunk = Math.ceil(steps / s.threads);
+      e.open(`for (var ${c} = thread * ${chunk}u; ${c} < min((thread + 1u) * ${chunk}u, ${steps}u); ${c}++) {`, [c]);
+      body(states, c);
+      e.close();
+    } else {
+      e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
+      body(states, c);
+      e.close();
+    }
+  }
+
+  for (const st of states) {
+    const narrow = colWidth > 1 ? foldLanes(e, st) : valuesOf(e, st);
+    const done = s.threads > 1 ? crossInvocations(w, st.acc, narrow) : narrow.map((v) => e.let(v.text, v.width, v.dtype));
+    provideResults(w, st.acc.node, done);
+  }
+}
+
+function provideResults(w: RowWriter, node: Node, values: readonly Value[]): void {
+  const { e, region } = w.frame;
+  if (!node.results) {
+    e.provide(node, () => values[0] as Value);
+    return;
+  }
+  const read = (n: Node): void => {
+    e.provide(n, () => values[n.attrs.index as number] as Value);
+  };
+  for (const n of region.members) if (n.op === "result" && n.args[0] === node) read(n);
+}
+
+/** Combines the lanes of a vector accumulator, in lane order. */
+function foldLanes(e: Emitter, s: State): Value[] {
+  const at = (l: number): Value[] =>
+    s.names.map((n, i) => ({ text: `${n}.${"xyzw"[l]}`, width: 1, dtype: s.acc.dtypes[i] as Value["dtype"], depth: e.depth }));
+  const width = e.width;
+  e.width = 1;
+  let parts = Array.from({ length: s.width }, (_, l) => at(l));
+  while (parts.length > 1) {
+    parts = Array.from({ length: parts.length / 2 }, (_, i) =>
+      s.acc.combine(e, parts[2 * i] as Value[], parts[2 * i + 1] as Value[]).map((v) => ({ ...v, depth: e.depth })),
+    );
+  }
+  e.width = width;
+  return parts[0] as Value[];
+}
+
+function writeOutputs(w: RowWriter): void {
+  const { e, region, outputs } = w.frame;
+  const { s } = w;
+  const size = region.space.reduce((n, d) => n * d, 1);
+  const perRow = region.outputs.filter((n) => isPerRow(n, region, s, size));
+  const full = region.outputs.filter((n) => !perRow.includes(n));
+  if (perRow.length) {
+    const guards = [...(w.valid ? [w.valid] : []), ...(s.threads > 1 ? ["thread == 0u"] : [])];
+    e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
+    e.width = s.rowWidth;
+    for (const n of perRow) {
+      const value = e.result(n, unravel(w.row, n.type.shape as readonly number[]));
+      e.store(outputs.get(n)!, w.row, value);
+    }
+    e.close();
+  }
+  if (full.length === 0 || s.cols === 0) return;
+  if (w.valid) e.open(`if (${w.valid}) {`);
+  e.width = Math.max(s.colWidth, s.rowWidth);
+  const c = e.fresh("c");
+  const steps = s.cols / s.colWidth;
+  e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
+  const step = variable(c, steps - 1);
+  const index = spaceIndex(w, s.colWidth === 1 ? step : add(scale(step, s.colWidth), lane(s.colWidth)));
+  for (const n of full) {
+    const value = e.result(n, indexFor(n, index, region.space));
+    e.store(outputs.get(n)!, ravel(index, region.space), value);
+  }
+  e.close();
+  if (w.valid) e.close();
+}
+
+/** One value a row rather than one an element; where both counts agree the reductions themselves decide. */
+function isPerRow(n: Node, region: Region, s: RowSchedule, size: number): boolean {
+  if (elements(n) !== s.rows) return false;
+  if (s.rows !== size) return true;
+  return region.anchors.includes(n) || n.op === "result";
+}
+
+function largestDivisor(n: number, limit: number): number {
+  for (let d = limit; d > 1; d--) if (n % d === 0) return d;
+  return n;
+}

@@ -1,0 +1,37 @@
+import { fail } from "../base/diagnostic.ts";
+import type { Family, Region } from "../fuse/region.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { writeAttention } from "./attention.ts";
+import { writeDirect } from "./contraction.ts";
+import type { Kernel } from "./kernel.ts";
+import { writePointwise } from "./pointwise.ts";
+import { writeRow } from "./row.ts";
+import { writeScan } from "./scan.ts";
+import { writeScatter } from "./scatter.ts";
+
+const writers: Readonly<Record<Family, (r: Region, c: Capabilities) => Kernel>> = {
+  pointwise: writePointwise,
+  row: writeRow,
+  contraction: writeDirect,
+  attention: writeAttention,
+  scan: writeScan,
+  scatter: writeScatter,
+};
+
+/** The kernel of a region in the variant that suits the device. The result's limits are checked against the device's. */
+export function writeKernel(region: Region, capabilities: Capabilities): Kernel {
+  const kernel = writers[region.family](region, capabilities);
+  const { limits } = capabilities;
+  const invocations = kernel.workgroupSize.reduce((n, d) => n * d, 1);
+  const bindings = region.inputs.length + region.outputs.length;
+  const checks: [boolean, string][] = [
+    [invocations <= limits.maxComputeInvocationsPerWorkgroup, `${invocations} invocations a workgroup`],
+    [kernel.requires.workgroupBytes <= limits.maxComputeWorkgroupStorageSize, `${kernel.requires.workgroupBytes} bytes of workgroup memory`],
+    [bindings <= limits.maxStorageBuffersPerShaderStage, `${bindings} storage buffers`],
+    [kernel.workgroups.every((n) => n <= limits.maxComputeWorkgroupsPerDimension), `${kernel.workgroups.join("×")} workgroups`],
+  ];
+  for (const [ok, what] of checks) {
+    if (!ok) fail("kernel-limits", `a ${region.family} kernel needs ${what}, more than the device (${capabilities.name}) allows`);
+  }
+  return kernel;
+}

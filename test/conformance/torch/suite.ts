@@ -1,0 +1,103 @@
+import { bool, f32, i32, type Tensor } from "../../../src/index.ts";
+import type { DType } from "../../../src/base/dtype.ts";
+import { sharedFile } from "../../support/shared.ts";
+import { readTorchCases, type TorchCase, type TorchOutput, type TorchTensor, type Value } from "./cases.ts";
+import { layers } from "./layers.ts";
+import { losses } from "./losses.ts";
+import { pointwise } from "./pointwise.ts";
+import { reductions } from "./reductions.ts";
+import { indexed, joins, shapes } from "./shapes.ts";
+import type { Arg, TorchOperator } from "./values.ts";
+
+const operators: Readonly<Record<string, TorchOperator>> = {
+  ...pointwise,
+  ...reductions,
+  ...shapes,
+  ...indexed,
+  ...layers,
+  ...losses,
+};
+
+/** Why a sample has no form in the DSL. */
+function outOfScope(c: TorchCase): string | undefined {
+  if (c.op === "cumprod" || c.op === "cummax") return `no scan of products or maxima (${c.op})`;
+  if (c.op.includes("pool")) return "pooling";
+  if (c.op === "nn.functional.batch_norm.without_cudnn") return "normalisation of bool";
+  if (c.kwargs.max_norm !== undefined && c.kwargs.max_norm !== null) return "embedding that renormalises its table";
+  return undefined;
+}
+
+export interface TorchSuite {
+  readonly byOp: ReadonlyMap<string, readonly TorchCase[]>;
+  /** Number of samples left out, by reason. */
+  readonly left: ReadonlyMap<string, number>;
+}
+
+/** PyTorch's samples; undefined (after one line) where the data are not there. */
+export function loadTorchSuite(tests: string): TorchSuite | undefined {
+  const path = sharedFile("conformance/torch_grad.jsonl", tests);
+  if (!path) return undefined;
+  const byOp = new Map<string, TorchCase[]>();
+  const left = new Map<string, number>();
+  for (const c of readTorchCases(path)) {
+    const reason = outOfScope(c);
+    if (reason) left.set(reason, (left.get(reason) ?? 0) + 1);
+    else if (!operators[c.op] && !joins[c.op]) throw new Error(`${c.op} is neither in the tables nor out of scope`);
+    else byOp.set(c.op, [...(byOp.get(c.op) ?? []), c]);
+  }
+  return { byOp, left };
+}
+
+const specs = { f32, i32, bool };
+type Spec = ReturnType<typeof f32 | typeof i32 | typeof bool>;
+
+export const torchSpecs = (c: TorchCase): Record<string, Spec> =>
+  Object.fromEntries(c.inputs.map((t) => [t.name, specs[t.dtype as keyof typeof specs](...t.shape)]));
+
+const isCaseTensor = (v: Value<TorchTensor>): v is TorchTensor =>
+  typeof v === "object" && v !== null && !Array.isArray(v) && "data" in v;
+
+/** The sample's call as a function of the DSL; outputs are named `out0`, `out1`, … */
+export function tracedTorch(c: TorchCase): (inputs: Record<string, Tensor>) => Record<string, Tensor> {
+  return (inputs) => {
+    const value = (v: Value<TorchTensor>): Arg => {
+      if (Array.isArray(v)) return (v as readonly Value<TorchTensor>[]).map(value);
+      if (!isCaseTensor(v)) return v as Arg;
+      // The start of `narrow` may be a tensor, but decides what part of the data is meant.
+      return c.op === "narrow" && v.dtype === "i32" ? (v.data[0] as number) : (inputs[v.name] as Tensor);
+    };
+    const x = value(c.input);
+    const args = c.args.map(value);
+    const kwargs = Object.fromEntries(Object.entries(c.kwargs).map(([k, v]) => [k, value(v)]));
+    const join = joins[c.op];
+    const made = join
+      ? join(x as readonly Tensor[], args, kwargs.dim)
+      : (operators[c.op] as TorchOperator)(x as Tensor, args, kwargs);
+    const list = Array.isArray(made) ? (made as readonly Tensor[]) : [made as Tensor];
+    return Object.fromEntries(c.outputs.map((_, i) => [`out${i}`, list[i] as Tensor]));
+  };
+}
+
+export interface Closeness {
+  readonly rtol: number;
+  readonly atol: number;
+}
+
+/** What is wrong with an output, or undefined. Integers and truth values are exact. */
+export function torchDifference(
+  want: TorchOutput,
+  got: { readonly dtype: DType; readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+  { rtol, atol }: Closeness,
+): string | undefined {
+  if (want.shape.join() !== got.shape.join()) return `shape [${got.shape}], expected [${want.shape}]`;
+  const exact = want.type === "bool" || want.type.startsWith("i");
+  if (exact !== (got.dtype !== "f32")) return `dtype ${got.dtype}, expected ${want.type}`;
+  for (let i = 0; i < want.data.length; i++) {
+    const [w, g] = [want.data[i] as number, got.data[i] as number];
+    // Beyond f32 an exact result can only appear as infinity.
+    const limit = exact ? 0 : atol + rtol * Math.abs(w);
+    const same = Object.is(w, g) || w === g || (Number.isNaN(w) && Number.isNaN(g)) || Math.fround(w) === g;
+    if (!same && !(Math.abs(w - g) <= limit)) return `[${i}] is ${g}, expected ${w}`;
+  }
+  return undefined;
+}

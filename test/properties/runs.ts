@@ -1,0 +1,16 @@
+import fc from "fast-check";
+
+const env = process.env;
+
+/**
+ * Parameters of a property: `n` runs (times SINTER_RUNS) from SINTER_SEED or a fresh seed. fast-check prints the seed and the path
+ * of a failure; giving both back as SINTER_SEED and SINTER_PATH runs it again.
+ */
+export function runs<T = unknown>(n: number): fc.Parameters<T> {
+  const seed = env.SINTER_SEED ? Number(env.SINTER_SEED) : (Date.now() ^ (Math.random() * 2 ** 31)) | 0;
+  return {
+    numRuns: Math.max(1, Math.round(n * Number(env.SINTER_RUNS ?? 1))),
+    seed,
+    ...(env.SINTER_PATH ? { path: env.SINTER_PATH } : {}),
+  };
+}
