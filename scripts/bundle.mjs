@@ -16,7 +16,9 @@ export const sinterFromSource = (platform = "node") => ({
           ? [...(platform === "node" ? ["src/node/index.ts"] : []), "src/index.ts"]
           : [`src/${rest}.ts`, `src/${rest}/index.ts`, `${rest}.ts`, `${rest}/index.ts`];
       const found = candidates.map((c) => join(root, c)).find((f) => existsSync(f));
-      return found ? { path: found } : { errors: [{ text: `no source for ${path} (looked for ${candidates.join(", ")})` }] };
+      return found
+        ? { path: found }
+        : { errors: [{ text: `no source for ${path} (looked for ${candidates.join(", ")})` }] };
     });
   },
 });

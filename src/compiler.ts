@@ -1,6 +1,6 @@
 import { fail } from "./base/diagnostic.ts";
-import { evaluated, type ExplainReport, makeReport, reportEdges, reportKernel } from "./fuse/explain.ts";
-import { fuse, type FuseMode, type FuseResult } from "./fuse/fuse.ts";
+import { type ExplainReport, evaluated, makeReport, reportEdges, reportKernel } from "./fuse/explain.ts";
+import { type FuseMode, type FuseResult, fuse } from "./fuse/fuse.ts";
 import { legalise } from "./fuse/legalise.ts";
 import { splitSetup } from "./fuse/setup.ts";
 import { isConcrete, shapeText } from "./ir/dim.ts";
@@ -51,7 +51,11 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
     graphOps: graph.nodes.filter((n) => n.op !== "input").length,
     kernels: kernels(main, "k"),
     setup: kernels(setup, "s"),
-    edges: reportEdges(main.map((s) => s.region), names(main, "k"), each.refusals),
+    edges: reportEdges(
+      main.map((s) => s.region),
+      names(main, "k"),
+      each.refusals,
+    ),
   });
   return { manifest, report };
 }
@@ -62,6 +66,8 @@ function steps(result: FuseResult, capabilities: Capabilities): Step[] {
     .map((region) => ({
       region,
       kernel: writeKernel(region, capabilities),
-      label: `${region.family}: ${evaluated(region).map((n) => n.op).join(" ")}`,
+      label: `${region.family}: ${evaluated(region)
+        .map((n) => n.op)
+        .join(" ")}`,
     }));
 }

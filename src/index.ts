@@ -1,5 +1,25 @@
-export { type Place, SinterError } from "./base/diagnostic.ts";
+export { type Diagnostic, type Place, SinterError } from "./base/diagnostic.ts";
 export type { DType } from "./base/dtype.ts";
+export { Batch } from "./batch.ts";
+export { BatchTensor } from "./batch-tensor.ts";
 export * from "./frontend/index.ts";
+export type { EdgeReport, ExplainReport, KernelReport } from "./fuse/explain.ts";
 export { type Dim, dim, type Shape } from "./ir/dim.ts";
-export { type CompileOptions, compile, Program } from "./program.ts";
+export { type CompileOptions, compile, type ExplainOptions, Program } from "./program.ts";
+export {
+  type Counters,
+  type CounterValues,
+  Gpu,
+  GpuTensor,
+  type HostArray,
+  type InputValue,
+  makeTensor,
+  type OpenDeviceOptions,
+  openDevice,
+  profiles,
+  readTensors,
+  type WarmupEvent,
+  warmup,
+} from "./runtime/index.ts";
+export { type LoadOptions, Session, type SessionInput } from "./session.ts";
+export type { Value } from "./types.ts";

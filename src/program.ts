@@ -1,24 +1,101 @@
+import { type Compiled, type CompileOptions as CompilerOptions, compileGraph } from "./compiler.ts";
+import { checkDims, type Dims, dimsText, requireDims } from "./frontend/dims.ts";
+import { enter } from "./frontend/enter.ts";
+import { oneOf, readOptions } from "./frontend/options.ts";
 import { type Trace, type Traced, type TraceOptions, trace } from "./frontend/trace.ts";
-import type { Graph } from "./ir/graph.ts";
+import { type ExplainReport, makeReport } from "./fuse/explain.ts";
+import { bindGraph, type Graph, graphDims } from "./ir/graph.ts";
 import { print } from "./ir/print.ts";
+import type { Capabilities } from "./manifest/manifest.ts";
+import type { Gpu } from "./runtime/gpu.ts";
+import { profiles } from "./runtime/profiles.ts";
+import { type LoadOptions, loadProgram, type Session } from "./session.ts";
+import type { InputName, StateName } from "./types.ts";
 
-export interface CompileOptions<S> extends TraceOptions<S> {
+type FuseMode = NonNullable<CompilerOptions["fuse"]>;
+const modes: readonly FuseMode[] = ["profit", "legal", "off"];
+
+export interface CompileOptions<W extends string = string, D extends string = string> extends TraceOptions<W, D> {
   /** Which fusions to make: those that pay by measurement (`profit`, default), all that are legal, or none. */
-  readonly fuse?: "profit" | "legal" | "off";
+  readonly fuse?: FuseMode;
 }
 
-/** A tensor program: traced once, loaded onto any number of devices. */
-export class Program<S = unknown, R = unknown> {
+export interface ExplainOptions {
+  /** Sizes of named dims; one that is left out is assumed to have its hint's size, and the report says so. */
+  readonly dims?: Dims;
+  /** The device to plan for; by default what WebGPU guarantees everywhere. */
+  readonly capabilities?: Capabilities;
+  readonly fuse?: FuseMode;
+}
+
+/** Manifests kept for programs that run at changing sizes. */
+const kept = 16;
+
+/** A tensor program: traced once, loaded onto any number of devices at any sizes. */
+export class Program<S = unknown, R = unknown, W extends string = never, D extends string = never> {
   /** The traced graph; named dims are unbound. */
   readonly graph: Graph;
-  readonly options: CompileOptions<S>;
-  readonly #trace: Trace;
-  declare readonly result: R;
+  /** Named dims and the sizes that {@link explain} assumes for them. */
+  readonly dims: ReadonlyMap<string, number>;
+  /** @internal */
+  readonly traced: Trace;
+  readonly #fuse: FuseMode;
+  readonly #compiled = new Map<string, Compiled>();
+  /** Never there: carries the types of inputs and results. */
+  declare readonly types: { readonly specs: S; readonly result: R; readonly weights: W; readonly donated: D };
 
-  constructor(traced: Trace, options: CompileOptions<S>) {
+  /** @internal Use {@link compile}. */
+  constructor(traced: Trace, fuse: FuseMode) {
     this.graph = traced.graph;
-    this.#trace = traced;
-    this.options = options;
+    this.dims = graphDims(traced.graph);
+    this.traced = traced;
+    this.#fuse = fuse;
+  }
+
+  /** The graph with every named dim replaced by its size. Fails with `unbound-dim`, `unknown-dim` or where sizes clash. */
+  bind(dims: Dims = {}): Graph {
+    checkDims(dims, this.dims.keys());
+    requireDims(dims, this.dims.keys(), (missing) => `bind them: bind({ ${missing} })`);
+    return this.dims.size === 0 ? this.graph : bindGraph(this.graph, dims);
+  }
+
+  /** @internal The kernels and the plan for sizes and a device. */
+  compiled(dims: Dims, capabilities: Capabilities, fuse: FuseMode = this.#fuse): Compiled {
+    const key = JSON.stringify([Object.entries(dims).sort(), capabilities, fuse]);
+    const known = this.#compiled.get(key);
+    this.#compiled.delete(key);
+    const made = known ?? compileGraph(this.bind(dims), capabilities, { fuse });
+    this.#compiled.set(key, made);
+    if (this.#compiled.size > kept) this.#compiled.delete(this.#compiled.keys().next().value as string);
+    return made;
+  }
+
+  /**
+   * What the program becomes: every kernel with its ops and the bytes it moves, and why edges between kernels did not
+   * fuse. `String(report)` is a table.
+   */
+  explain(options?: ExplainOptions): ExplainReport {
+    const o = readOptions("explain", options, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
+    const given = checkDims(o.dims ?? {}, this.dims.keys());
+    const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
+    const { report } = this.compiled(
+      { ...given, ...assumed },
+      o.capabilities ?? profiles.base,
+      oneOf("explain", "fuse", o.fuse, modes),
+    );
+    if (Object.keys(assumed).length === 0) return report;
+    return makeReport({
+      ...report,
+      notes: [`assuming ${dimsText(assumed)}: explain({ dims }) for other sizes`, ...report.notes],
+    });
+  }
+
+  /**
+   * Compiles the program for a device, warms its kernels up and uploads weights and state.
+   * @throws SinterError `unbound-dim` without a size for every named dim, `missing-input`, `extra-input`
+   */
+  load(gpu: Gpu, ...options: LoadArguments<S, W, StateName<D, R>>): Promise<Session<S, R, W, StateName<D, R>>> {
+    return loadProgram(gpu, this, options[0] ?? {}) as Promise<Session<S, R, W, StateName<D, R>>>;
   }
 
   /** The text form of the graph. */
@@ -27,14 +104,27 @@ export class Program<S = unknown, R = unknown> {
   }
 }
 
+type LoadArguments<S, W extends string, N extends string> = [W | N] extends [never]
+  ? [options?: LoadOptions<S, W, N>]
+  : [options: LoadOptions<S, W, N>];
+
 /**
  * Traces `fn` once with symbolic tensors for `specs` and returns the program. `specs` is a nested object or array of
  * specs; `fn` gets the same tree of tensors and returns a tensor or a tree of tensors.
+ * @throws SinterError where an op refuses its arguments, at the place of its call
  */
-export function compile<const S, R>(
+export function compile<const S, R, const W extends InputName<S> = never, const D extends InputName<S> = never>(
   specs: S,
   fn: (inputs: Traced<S>) => R,
-  options: CompileOptions<S> = {},
-): Program<S, R> {
-  return new Program<S, R>(trace(specs, fn, options), options);
+  options?: CompileOptions<W, D>,
+): Program<S, R, W, D> {
+  return enter(() => {
+    const o = readOptions("compile", options, {
+      weights: [] as readonly W[],
+      donate: [] as readonly D[],
+      fuse: "profit" as FuseMode,
+    });
+    const fuse = oneOf("compile", "fuse", o.fuse, modes);
+    return new Program<S, R, W, D>(trace(specs, fn, o), fuse);
+  });
 }

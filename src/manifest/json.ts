@@ -46,8 +46,10 @@ const bufferList = record<{ buffers: readonly unknown[] }>({ buffers: list((v) =
 
 function unwrap(value: unknown): unknown {
   const file = envelope(value, "the file");
-  if (file.format !== format) wrong("the file", `has format ${JSON.stringify(file.format.slice(0, 40))}, not ${format}`);
-  if (sha256(JSON.stringify(file.manifest) ?? "") !== file.sha256) wrong("the file", "was changed after it was written");
+  if (file.format !== format)
+    wrong("the file", `has format ${JSON.stringify(file.format.slice(0, 40))}, not ${format}`);
+  if (sha256(JSON.stringify(file.manifest) ?? "") !== file.sha256)
+    wrong("the file", "was changed after it was written");
   const { buffers } = bufferList(file.manifest, "manifest");
   return {
     ...(file.manifest as object),

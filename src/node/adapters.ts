@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { fail, SinterError } from "../base/diagnostic.ts";
+import { isSoftware } from "../runtime/capabilities.ts";
 import { swiftshaderFiles } from "./swiftshader.ts";
 
 /** Adapters that `openAdapter` knows: any real GPU, the two software Vulkan drivers, and Dawn's backend that runs nothing. */
@@ -90,11 +91,6 @@ function listFolder(folder: string): string[] {
     return [];
   }
 }
-
-/** Whether an adapter computes on the CPU. */
-export const isSoftware = (info: GPUAdapterInfo): boolean =>
-  info.isFallbackAdapter ||
-  /swiftshader|llvmpipe|basic render|software/i.test(`${info.description} ${info.architecture}`);
 
 /**
  * Opens the adapter `name`, by default what the environment variable `SINTER_ADAPTER` names, else a real GPU, else

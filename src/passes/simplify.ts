@@ -4,9 +4,10 @@ import { arithmeticRules } from "./rules/arithmetic.ts";
 import { logicRules } from "./rules/logic.ts";
 import { orderRules } from "./rules/order.ts";
 import { powerRules } from "./rules/powers.ts";
+import { selectRules } from "./rules/select.ts";
 import { sumRules } from "./rules/sums.ts";
 
 /** Applies the algebra of the ops, one file of `rules` for each. */
 export const simplify = (graph: Graph): Graph => applyRules(graph, rules);
 
-const rules = [...arithmeticRules, ...powerRules, ...orderRules, ...logicRules, ...sumRules];
+const rules = [...arithmeticRules, ...powerRules, ...orderRules, ...logicRules, ...selectRules, ...sumRules];

@@ -1,6 +1,8 @@
 import { SinterError } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { Batch } from "./batch.ts";
 import { type Counters, makeCounters } from "./counters.ts";
+import { aborted, gpuError, thrownError, timedOut } from "./errors.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool } from "./pool.ts";
 
@@ -151,7 +153,8 @@ export class Gpu {
     const answers = [device.popErrorScope(), device.popErrorScope()];
     for (const a of answers) a.catch(() => undefined);
     const [validation, memory] = await this.wait(what, Promise.all(answers), options);
-    if ("thrown" in result) throw result.thrown instanceof SinterError ? result.thrown : thrownError(what, result.thrown);
+    if ("thrown" in result)
+      throw result.thrown instanceof SinterError ? result.thrown : thrownError(what, result.thrown);
     const error = memory ?? validation;
     if (error) throw gpuError(error, `the GPU refused to ${what}`);
     return result.value;
@@ -222,6 +225,12 @@ export class Gpu {
     if (error) throw error;
   }
 
+  /** A batch: runs recorded one by one that go to the GPU in one submit. */
+  batch(): Batch {
+    this.check();
+    return new Batch(this);
+  }
+
   /** Destroys buffers that nothing uses; returns the bytes freed. */
   trim(): number {
     return this.pool.trim();
@@ -245,31 +254,3 @@ export class Gpu {
     this.dispose();
   }
 }
-
-const codes: Readonly<Record<string, string>> = {
-  GPUValidationError: "gpu-validation",
-  GPUOutOfMemoryError: "out-of-memory",
-  GPUInternalError: "gpu-internal",
-};
-
-/** A WebGPU error as a diagnostic. */
-export function gpuError(error: GPUError, message: string): SinterError {
-  const code = codes[error.constructor?.name ?? ""] ?? "gpu-internal";
-  return new SinterError({ code, message, cause: error.message }, { cause: error });
-}
-
-export const thrownError = (what: string, thrown: unknown): SinterError =>
-  new SinterError(
-    { code: "gpu-internal", message: `the GPU refused to ${what}`, cause: String((thrown as Error)?.message ?? thrown) },
-    { cause: thrown },
-  );
-
-export const aborted = (what: string, signal: AbortSignal | undefined): SinterError =>
-  new SinterError({ code: "aborted", message: `${what} was aborted` }, { cause: signal?.reason });
-
-const timedOut = (what: string, ms: number): SinterError =>
-  new SinterError({
-    code: "timeout",
-    message: `${what} did not end within ${ms / 1000} s`,
-    hint: "raise openDevice({ timeoutMs }), or look for a kernel that does not end",
-  });

@@ -1,5 +1,5 @@
 import { fail } from "../base/diagnostic.ts";
-import type { PortSpec, Window } from "../manifest/manifest.ts";
+import type { PortSpec } from "../manifest/manifest.ts";
 import type { Gpu } from "./gpu.ts";
 import { GpuTensor, isGpuBuffer, type Place } from "./tensor.ts";
 import { usage } from "./usage.ts";
@@ -26,7 +26,10 @@ export interface BoundInputs {
 }
 
 /** Values of other types that a caller may pass, such as results of a batch under way. */
-export type Resolver = (value: unknown, port: PortSpec) => { readonly source: Source; readonly bind: boolean } | undefined;
+export type Resolver = (
+  value: unknown,
+  port: PortSpec,
+) => { readonly source: Source; readonly bind: boolean } | undefined;
 
 /** Checks that `values` has exactly the names of `ports`. */
 export function checkNames(side: string, ports: readonly PortSpec[], values: object): void {
@@ -36,10 +39,14 @@ export function checkNames(side: string, ports: readonly PortSpec[], values: obj
   const all = ports.map((p) => p.name).join(", ") || "none";
   if (missing.length > 0) {
     const names = missing.map((p) => `${JSON.stringify(p.name)} (${p.dtype}[${p.shape.join(", ")}])`).join(", ");
-    fail("missing-input", `the ${side} ${names} ${missing.length > 1 ? "are" : "is"} missing`, { hint: `${side}s: ${all}` });
+    fail("missing-input", `the ${side} ${names} ${missing.length > 1 ? "are" : "is"} missing`, {
+      hint: `${side}s: ${all}`,
+    });
   }
   if (extra.length > 0) {
-    fail("extra-input", `there is no ${side} ${extra.map((n) => JSON.stringify(n)).join(", ")}`, { hint: `${side}s: ${all}` });
+    fail("extra-input", `there is no ${side} ${extra.map((n) => JSON.stringify(n)).join(", ")}`, {
+      hint: `${side}s: ${all}`,
+    });
   }
 }
 
@@ -94,7 +101,10 @@ function checkTensor(gpu: Gpu, port: PortSpec, tensor: GpuTensor): void {
   }
   const same = tensor.shape.length === port.shape.length && tensor.shape.every((d, i) => d === port.shape[i]);
   if (!same) {
-    fail("wrong-size", `${name} has shape [${port.shape.join(", ")}], and the tensor given for it [${tensor.shape.join(", ")}]`);
+    fail(
+      "wrong-size",
+      `${name} has shape [${port.shape.join(", ")}], and the tensor given for it [${tensor.shape.join(", ")}]`,
+    );
   }
 }
 
@@ -113,10 +123,4 @@ function checkBuffer(port: PortSpec, buffer: GPUBuffer, bind: boolean): void {
   if (buffer.mapState !== "unmapped") {
     fail("bad-buffer", `the GPUBuffer given for ${name} is mapped`, { hint: "call unmap() on it before the run" });
   }
-}
-
-/** A copy of one range of a buffer to another, in the order of the queue. */
-export function encodeCopy(encoder: GPUCommandEncoder, source: Place, bytes: number, places: readonly Place[], to: Window): void {
-  const target = places[to.buffer]!;
-  encoder.copyBufferToBuffer(source.buffer, source.offset, target.buffer, target.offset + to.offset, bytes);
 }

@@ -1,5 +1,6 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
-import { type Gpu, thrownError } from "./gpu.ts";
+import { thrownError } from "./errors.ts";
+import type { Gpu } from "./gpu.ts";
 import { usage } from "./usage.ts";
 
 /** What a pooled buffer is for: kernels and copies, or reading back. */
@@ -44,7 +45,8 @@ export class Lease {
 export class BufferPool {
   readonly #gpu: Gpu;
   readonly #free = new Map<string, GPUBuffer[]>();
-  readonly #sizes = new WeakMap<GPUBuffer, number>();
+  readonly #known = new WeakMap<GPUBuffer, { readonly size: number; readonly age: number }>();
+  #created = 0;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -121,7 +123,7 @@ export class BufferPool {
   }
 
   #adopt(kind: BufferKind, buffer: GPUBuffer, size: number): Lease {
-    this.#sizes.set(buffer, size);
+    this.#known.set(buffer, { size, age: this.#created++ });
     this.#gpu.counters.bytesHeld += size;
     return new Lease(this, buffer, kind, size);
   }
@@ -133,14 +135,27 @@ export class BufferPool {
       return;
     }
     const key = `${lease.kind} ${lease.size}`;
-    const list = this.#free.get(key);
-    if (list) list.push(lease.buffer);
-    else this.#free.set(key, [lease.buffer]);
+    const list = this.#free.get(key) ?? [];
+    this.#free.set(key, list);
+    // Oldest last, which is taken first: the same calls then get the same buffers every time, whatever order they were
+    // given back in, and find the bind groups they made for them.
+    const age = this.#ageOf(lease.buffer);
+    let low = 0;
+    for (let high = list.length; low < high; ) {
+      const middle = (low + high) >> 1;
+      if (this.#ageOf(list[middle]!) > age) low = middle + 1;
+      else high = middle;
+    }
+    list.splice(low, 0, lease.buffer);
+  }
+
+  #ageOf(buffer: GPUBuffer): number {
+    return this.#known.get(buffer)?.age ?? 0;
   }
 
   #drop(buffer: GPUBuffer): number {
-    const size = this.#sizes.get(buffer) ?? 0;
-    this.#sizes.delete(buffer);
+    const size = this.#known.get(buffer)?.size ?? 0;
+    this.#known.delete(buffer);
     this.#gpu.counters.bytesHeld -= size;
     destroy(buffer);
     return size;
@@ -157,7 +172,7 @@ export class BufferPool {
   /** Bytes of buffers that nothing uses. */
   get freeBytes(): number {
     let bytes = 0;
-    for (const list of this.#free.values()) for (const b of list) bytes += this.#sizes.get(b) ?? 0;
+    for (const list of this.#free.values()) for (const b of list) bytes += this.#known.get(b)?.size ?? 0;
     return bytes;
   }
 }

@@ -1,20 +1,24 @@
-import { fail, SinterError } from "../base/diagnostic.ts";
-import { aborted, type Gpu, type WaitOptions } from "./gpu.ts";
+import { aborted } from "./errors.ts";
+import type { Gpu, WaitOptions } from "./gpu.ts";
 import type { BoundInputs } from "./inputs.ts";
 import type { Lease } from "./pool.ts";
-import type { Session } from "./session.ts";
+import type { Session, StateMove } from "./session.ts";
 import { bindGroup, encodeSteps, type Step } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
 import { bytesOf } from "./values.ts";
 
-/** One run that waits to be encoded. `outputs` holds its results' places from then on. */
+/** One run that waits to be encoded, with the memory taken for it. */
 export interface Call {
   readonly session: Session;
   readonly bound: BoundInputs;
-  /** Filled when the memory for the results is there, before the call is encoded. */
+  /** For each output; empty until the memory is there. */
   readonly results: Lease[];
+  /** For states that pass through temporary memory. */
   readonly temporaries: Lease[];
+  /** For each output, when results are read back in the same submit. */
   readonly staging: Lease[];
+  /** For each input from host data, when several runs share a submit. */
+  readonly slots: Lease[];
 }
 
 export const makeCall = (session: Session, bound: BoundInputs): Call => ({
@@ -23,6 +27,7 @@ export const makeCall = (session: Session, bound: BoundInputs): Call => ({
   results: [],
   temporaries: [],
   staging: [],
+  slots: [],
 });
 
 export interface StartOptions extends WaitOptions {
@@ -33,15 +38,19 @@ export interface StartOptions extends WaitOptions {
 
 type Results = Record<string, GpuTensor>;
 
+const lists = { results: "storage", temporaries: "storage", staging: "staging", slots: "storage" } as const;
+const listNames = Object.keys(lists) as (keyof typeof lists)[];
+
 /** Bytes of memory a call needs, by list of the call. */
-const needs = (c: Call, read: boolean) =>
-  ({
-    results: c.session.manifest.outputs.map(bytesOf),
+function needs(c: Call, options: StartOptions): Record<keyof typeof lists, number[]> {
+  const { outputs } = c.session.manifest;
+  return {
+    results: outputs.map(bytesOf),
     temporaries: c.session.loaded.stateMoves.filter((s) => s.temporary).map((s) => s.port.window.size),
-    staging: read ? c.session.manifest.outputs.map((p) => (p.shape.includes(0) ? 4 : bytesOf(p))) : [],
-  }) as const;
-const kinds = { results: "storage", temporaries: "storage", staging: "staging" } as const;
-const lists = ["results", "temporaries", "staging"] as const;
+    staging: options.read ? outputs.map(bytesOf) : [],
+    slots: options.slots ? c.bound.inputs.flatMap((i) => (i.kind === "bytes" ? [i.bytes.length] : [])) : [],
+  };
+}
 
 /**
  * Encodes and submits runs as one command buffer, in order. With everything at hand this happens before the function
@@ -67,7 +76,7 @@ export function startCalls(gpu: Gpu, calls: readonly Call[], options: StartOptio
   const start = (): Results[] | Promise<Results[]> => {
     gpu.check();
     if (options.signal?.aborted) throw aborted("the run", options.signal);
-    if (acquireNow(gpu, mine, options.read ?? false)) {
+    if (acquireNow(gpu, mine, options)) {
       const groups = knownGroups(mine);
       if (groups && !mine.some((c) => c.bound.foreign)) return encodeGuarded(gpu, mine, groups, options);
     }
@@ -81,12 +90,12 @@ const ownBytes = (input: BoundInputs["inputs"][number]): BoundInputs["inputs"][n
   input.kind === "bytes" ? { ...input, bytes: input.bytes.slice() } : input;
 
 /** Takes the memory of all calls from the pool if it has it. */
-function acquireNow(gpu: Gpu, calls: readonly Call[], read: boolean): boolean {
+function acquireNow(gpu: Gpu, calls: readonly Call[], options: StartOptions): boolean {
   for (const call of calls) {
-    const sizes = needs(call, read);
-    for (const list of lists) {
+    const sizes = needs(call, options);
+    for (const list of listNames) {
       for (const bytes of sizes[list]) {
-        const lease = gpu.pool.tryAcquire(kinds[list], bytes);
+        const lease = gpu.pool.tryAcquire(lists[list], bytes);
         if (!lease) {
           giveBack(calls);
           return false;
@@ -99,20 +108,22 @@ function acquireNow(gpu: Gpu, calls: readonly Call[], read: boolean): boolean {
 }
 
 function giveBack(calls: readonly Call[]): void {
-  for (const c of calls) for (const list of lists) for (const l of c[list].splice(0)) l.release();
+  for (const c of calls) for (const list of listNames) for (const l of c[list].splice(0)) l.release();
 }
 
 async function startSlowly(gpu: Gpu, calls: readonly Call[], options: StartOptions): Promise<Results[]> {
   try {
     for (const call of calls) {
-      const sizes = needs(call, options.read ?? false);
-      for (const list of lists) {
+      const sizes = needs(call, options);
+      for (const list of listNames) {
         if (call[list].length > 0) continue;
-        call[list].push(...(await gpu.pool.acquire(kinds[list], sizes[list], "run the program", options.signal)));
+        call[list].push(...(await gpu.pool.acquire(lists[list], sizes[list], "run the program", options.signal)));
       }
     }
-    const groups = await gpu.scoped("bind the given buffers", () => makeGroups(gpu, calls), options);
-    return await gpu.scoped("run the program", () => encode(gpu, calls, groups, options), options);
+    const groups = await makeGroups(gpu, calls, options);
+    const { epoch } = gpu;
+    await gpu.scoped("run the program", () => encode(gpu, calls, groups, options), options);
+    return finish(gpu, calls, epoch);
   } catch (e) {
     giveBack(calls);
     throw e;
@@ -121,7 +132,9 @@ async function startSlowly(gpu: Gpu, calls: readonly Call[], options: StartOptio
 
 function encodeGuarded(gpu: Gpu, calls: readonly Call[], groups: Groups, options: StartOptions): Results[] {
   try {
-    return gpu.guard("run the program", () => encode(gpu, calls, groups, options));
+    const { epoch } = gpu;
+    gpu.guard("run the program", () => encode(gpu, calls, groups, options));
+    return finish(gpu, calls, epoch);
   } catch (e) {
     giveBack(calls);
     throw e;
@@ -142,7 +155,10 @@ function idOf(buffer: GPUBuffer): number {
 /** How many callers' buffers a step remembers bind groups for. */
 const remembered = 32;
 
-function eachRebound(call: Call, visit: (step: Step, key: string, given: ReadonlyMap<number, Place>) => boolean): boolean {
+function eachRebound(
+  call: Call,
+  visit: (step: Step, key: string, given: ReadonlyMap<number, Place>) => boolean,
+): boolean {
   const given = new Map<number, Place>();
   for (const i of call.bound.inputs) {
     if (i.kind === "gpu" && i.bind) given.set(i.port.window.buffer, i.source.place);
@@ -166,7 +182,6 @@ function knownGroups(calls: readonly Call[]): Groups | undefined {
   const all: Map<Step, GPUBindGroup>[] = [];
   for (const call of calls) {
     const groups = new Map<Step, GPUBindGroup>();
-    // Buffers that earlier runs of a batch are still to make have no place yet.
     const complete = eachRebound(call, (step, key) => {
       const group = step.rebound.get(key);
       if (group) groups.set(step, group);
@@ -178,35 +193,117 @@ function knownGroups(calls: readonly Call[]): Groups | undefined {
   return all;
 }
 
-function makeGroups(gpu: Gpu, calls: readonly Call[]): Groups {
-  return calls.map((call) => {
-    const { places } = call.session.loaded.storage;
-    const groups = new Map<Step, GPUBindGroup>();
-    eachRebound(call, (step, key, given) => {
-      let group = step.rebound.get(key);
-      if (!group) {
-        group = bindGroup(gpu, step.pipeline, step.spec, (b) => given.get(b) ?? places[b]!);
-        if (step.rebound.size >= remembered) step.rebound.delete(step.rebound.keys().next().value as string);
-        step.rebound.set(key, group);
-      }
-      groups.set(step, group);
-      return true;
+async function makeGroups(gpu: Gpu, calls: readonly Call[], options: WaitOptions): Promise<Groups> {
+  const made: { readonly step: Step; readonly key: string }[] = [];
+  const makeAll = (): Groups =>
+    calls.map((call) => {
+      const { places } = call.session.loaded.storage;
+      const groups = new Map<Step, GPUBindGroup>();
+      eachRebound(call, (step, key, given) => {
+        let group = step.rebound.get(key);
+        if (!group) {
+          group = bindGroup(gpu, step.pipeline, step.spec, (b) => given.get(b) ?? places[b]!);
+          if (step.rebound.size >= remembered) step.rebound.delete(step.rebound.keys().next().value as string);
+          step.rebound.set(key, group);
+          made.push({ step, key });
+        }
+        groups.set(step, group);
+        return true;
+      });
+      return groups;
     });
-    return groups;
-  });
+  try {
+    return await gpu.scoped("bind the given buffers", makeAll, options);
+  } catch (e) {
+    for (const { step, key } of made) step.rebound.delete(key);
+    throw e;
+  }
 }
 
-function encode(gpu: Gpu, calls: readonly Call[], groups: Groups, options: StartOptions): Results[] {
-  const { epoch } = gpu;
+function encode(gpu: Gpu, calls: readonly Call[], groups: Groups, options: StartOptions): void {
   const encoder = gpu.device.createCommandEncoder();
+  let dispatches = 0;
   calls.forEach((call, n) => {
-    encodeInputs(gpu, encoder, call);
+    encodeInputs(gpu, encoder, call, options.slots ?? false);
     const pass = encoder.beginComputePass();
-    const { storage } = call.session.loaded;
-    gpu.counters.dispatches += encodeSteps(pass, storage.steps, (s) => groups[n]!.get(s) ?? s.group);
+    dispatches += encodeSteps(pass, call.session.loaded.storage.steps, (s) => groups[n]!.get(s) ?? s.group);
     pass.end();
     encodeOutputs(encoder, call);
   });
   gpu.submit([encoder.finish()]);
-  return calls.map((call) => resultsOf(gpu, call, epoch));
+  gpu.counters.dispatches += dispatches;
+}
+
+/**
+ * `writeBuffer` takes effect before the whole submit, so runs that share one write their inputs to slots of their own,
+ * which are copied when it is their turn.
+ */
+function encodeInputs(gpu: Gpu, encoder: GPUCommandEncoder, call: Call, slots: boolean): void {
+  const { places } = call.session.loaded.storage;
+  let slot = 0;
+  for (const input of call.bound.inputs) {
+    const { window } = input.port;
+    const to = places[window.buffer]!;
+    const offset = to.offset + window.offset;
+    if (input.kind === "gpu") {
+      const from = input.source.place;
+      if (!input.bind) encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, offset, bytesOf(input.port));
+    } else if (input.bytes.length > 0) {
+      const via = slots ? call.slots[slot++]!.buffer : undefined;
+      gpu.write(via ?? to.buffer, via ? 0 : offset, input.bytes);
+      if (via) encoder.copyBufferToBuffer(via, 0, to.buffer, offset, input.bytes.length);
+    } else if (slots) {
+      slot++;
+    }
+  }
+}
+
+/** Results first: they may be computed where a state's new value lies. */
+function encodeOutputs(encoder: GPUCommandEncoder, call: Call): void {
+  const { storage, stateMoves } = call.session.loaded;
+  call.session.manifest.outputs.forEach((port, i) => {
+    if (port.shape.includes(0)) return;
+    const from = storage.places[port.window.buffer]!;
+    const bytes = bytesOf(port);
+    encoder.copyBufferToBuffer(from.buffer, from.offset + port.window.offset, call.results[i]!.buffer, 0, bytes);
+    const staging = call.staging[i];
+    if (staging) encoder.copyBufferToBuffer(call.results[i]!.buffer, 0, staging.buffer, 0, bytes);
+  });
+  const sources = new Map<StateMove, Place>();
+  let next = 0;
+  for (const move of stateMoves) {
+    const { buffer, offset } = storage.places[move.port.next.buffer]!;
+    let source: Place = { buffer, offset: offset + move.port.next.offset };
+    if (move.temporary) {
+      const temporary = { buffer: call.temporaries[next++]!.buffer, offset: 0 };
+      encoder.copyBufferToBuffer(source.buffer, source.offset, temporary.buffer, 0, move.port.window.size);
+      source = temporary;
+    }
+    sources.set(move, source);
+  }
+  for (const [{ port }, source] of sources) {
+    const { buffer, offset } = storage.places[port.window.buffer]!;
+    encoder.copyBufferToBuffer(source.buffer, source.offset, buffer, offset + port.window.offset, port.window.size);
+  }
+}
+
+/** Hands the results over; the rest goes back: the queue keeps later users of the same memory behind this submit. */
+function finish(gpu: Gpu, calls: readonly Call[], epoch: number): Results[] {
+  const results = calls.map((call) => {
+    const leases = call.results.splice(0);
+    const staged = call.staging.splice(0);
+    return Object.fromEntries(
+      call.session.manifest.outputs.map((port, i) => {
+        const lease = leases[i]!;
+        const staging = staged[i];
+        const place: Place = { buffer: lease.buffer, offset: 0, lease };
+        return [
+          port.name,
+          new GpuTensor(gpu, port, place, { epoch, ...(staging && { prefetch: { staging, epoch } }) }),
+        ];
+      }),
+    );
+  });
+  giveBack(calls);
+  return results;
 }

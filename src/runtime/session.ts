@@ -89,7 +89,10 @@ export class Session {
    * @param inputs one value for each input, by name
    * @returns one tensor for each output, by name
    */
-  async run(inputs: Readonly<Record<string, InputValue>> = {}, options: RunOptions = {}): Promise<Record<string, GpuTensor>> {
+  async run(
+    inputs: Readonly<Record<string, InputValue>> = {},
+    options: RunOptions = {},
+  ): Promise<Record<string, GpuTensor>> {
     this.gpu.check();
     const call = this.#call(inputs);
     const [results] = await startCalls(this.gpu, [call], options);

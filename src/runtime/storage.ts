@@ -52,7 +52,9 @@ export function checkFits(gpu: Gpu, m: Manifest): void {
 }
 
 const windowsOf = (m: Manifest): readonly Window[] =>
-  [...m.inputs, ...m.weights, ...m.state, ...m.outputs, ...m.state.map((s) => ({ window: s.next }))].map((p) => p.window);
+  [...m.inputs, ...m.weights, ...m.state, ...m.outputs, ...m.state.map((s) => ({ window: s.next }))].map(
+    (p) => p.window,
+  );
 
 /**
  * Buffers that one port has to itself and no kernel writes: they can be replaced by the caller's buffer without a copy.
@@ -108,7 +110,9 @@ export async function makeStorage(
       const key = `${pipeline.kernel.bindings} ${d.bindings.map((w) => `${w.buffer}:${w.offset}:${w.size}`)}`;
       const group = groups.get(key) ?? bindGroup(gpu, pipeline, d, places);
       groups.set(key, group);
-      const inputs = d.bindings.flatMap((w, binding) => (rebindable.has(w.buffer) ? [{ binding, buffer: w.buffer }] : []));
+      const inputs = d.bindings.flatMap((w, binding) =>
+        rebindable.has(w.buffer) ? [{ binding, buffer: w.buffer }] : [],
+      );
       return { pipeline, workgroups: d.workgroups, group, spec: d, inputs, rebound: new Map() };
     };
     const [setup, steps] = await gpu.scoped(

@@ -1,6 +1,7 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { DType } from "../base/dtype.ts";
-import { aborted, type Gpu, type WaitOptions } from "./gpu.ts";
+import { aborted } from "./errors.ts";
+import type { Gpu, WaitOptions } from "./gpu.ts";
 import type { Lease } from "./pool.ts";
 import { mapModeRead } from "./usage.ts";
 import { bytesOf, elements, fromBytes, type HostArray, type HostValue, toBytes } from "./values.ts";
@@ -85,7 +86,9 @@ export class GpuTensor {
 
   #check(): void {
     if (this.disposed) {
-      fail("disposed", `tensor ${JSON.stringify(this.name)} was disposed`, { hint: "read or pass it on before disposing it" });
+      fail("disposed", `tensor ${JSON.stringify(this.name)} was disposed`, {
+        hint: "read or pass it on before disposing it",
+      });
     }
   }
 
@@ -128,12 +131,18 @@ export class GpuTensor {
 }
 
 /** The contents of several tensors, read back with one submit. */
-export async function readTensors(gpu: Gpu, tensors: readonly GpuTensor[], options: WaitOptions = {}): Promise<HostArray[]> {
+export async function readTensors(
+  gpu: Gpu,
+  tensors: readonly GpuTensor[],
+  options: WaitOptions = {},
+): Promise<HostArray[]> {
   gpu.check();
   const { signal } = options;
   if (signal?.aborted) throw aborted("reading back", signal);
   const jobs = await gpu.inOrder(() => startReads(gpu, tensors, options));
-  const results = await Promise.allSettled(jobs.map((job) => job.staging && mapped(gpu, job.staging, job.bytes, options)));
+  const results = await Promise.allSettled(
+    jobs.map((job) => job.staging && mapped(gpu, job.staging, job.bytes, options)),
+  );
   return results.map((r, i) => {
     const { epoch, tensor } = jobs[i]!;
     if (r.status === "rejected") throw r.reason;

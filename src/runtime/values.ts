@@ -135,13 +135,18 @@ function flatten(t: TensorLike, value: readonly unknown[]): number[] {
   const walk = (v: unknown, axis: number): void => {
     if (Array.isArray(v)) {
       if (nested && v.length !== t.shape[axis]) {
-        fail("wrong-size", `${title(t)} was given a list of ${v.length} along axis ${axis}, which has ${t.shape[axis] ?? "no such axis"}`);
+        fail(
+          "wrong-size",
+          `${title(t)} was given a list of ${v.length} along axis ${axis}, which has ${t.shape[axis] ?? "no such axis"}`,
+        );
       }
       for (const x of v) walk(x, axis + 1);
     } else if ((typeof v === "number" || typeof v === "boolean") && (!nested || axis === t.shape.length)) {
       out.push(Number(v));
     } else {
-      fail("wrong-value", `${title(t)} has ${describe(v)} inside its list`, { hint: "nest lists as deep as the shape" });
+      fail("wrong-value", `${title(t)} has ${describe(v)} inside its list`, {
+        hint: "nest lists as deep as the shape",
+      });
     }
   };
   walk(value, 0);

@@ -1,7 +1,8 @@
 import { SinterError } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { KernelSpec, Manifest } from "../manifest/manifest.ts";
-import { type Gpu, thrownError } from "./gpu.ts";
+import { thrownError } from "./errors.ts";
+import type { Gpu } from "./gpu.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { checkFits, makeStorage, type Step, type Storage } from "./storage.ts";
 import type { Place } from "./tensor.ts";

@@ -60,6 +60,14 @@ export interface DirectTile {
   readonly rows: number;
   /** Vectors of columns. */
   readonly vectors: number;
+  /** Invocations a workgroup, along the columns. */
+  readonly size: number;
+}
+
+/** The workgroup size that leaves the fewest invocations without columns. */
+function groupAlong(tiles: number): number {
+  const waste = (s: number): number => Math.ceil(tiles / s) * s - tiles;
+  return [64, 32, 16, 8].reduce((best, s) => (waste(s) < waste(best) ? s : best), 64);
 }
 
 /**
@@ -78,18 +86,15 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
   const tn = Math.min(tile?.vectors ?? (width === 4 ? 2 : 4), columns);
   const tilesM = Math.ceil(p.m / tm);
   const tilesN = Math.ceil(columns / tn);
-  const total = tilesM * tilesN * p.batches;
-  const size = 64;
-  const groups = Math.ceil(total / size);
-
-  const id = e.index("id", total - 1, `group * ${size}u + lid`);
-  if (total % size !== 0 || groups > capabilities.limits.maxComputeWorkgroupsPerDimension) {
-    e.line(`if (id >= ${total}u) { return; }`);
-  }
-  // Neighbouring invocations share rows of A and read neighbouring columns of B.
-  const tileN = mod(id, tilesN);
-  const tileM = mod(div(id, tilesN), tilesM);
-  const batch = unravel(div(id, tilesN * tilesM), p.batch);
+  const size = tile?.size ?? groupAlong(tilesN);
+  const blocks64 = Math.ceil(tilesN / size);
+  const groups = blocks64 * tilesM * p.batches;
+  // The rows of A depend on the workgroup alone, so that their loads are uniform: one for all invocations.
+  const g = e.index("g", Math.max(0, groups - 1), "group");
+  const tileN = e.index("tile_n", Math.max(0, tilesN - 1), `(g % ${blocks64}u) * ${size}u + lid`);
+  if (tilesN % size !== 0) e.line(`if (tile_n >= ${tilesN}u) { return; }`);
+  const tileM = mod(div(g, blocks64), tilesM);
+  const batch = unravel(div(g, blocks64 * tilesM), p.batch);
   const rows = Array.from({ length: tm }, (_, i) => clampTo(frame, add(scale(tileM, tm), int(i)), p.m));
   const vectors = Array.from({ length: tn }, (_, j) => clampTo(frame, add(scale(tileN, tn), int(j)), columns));
   const cols = vectors.map((v) => (width === 1 ? v : add(scale(v, width), lane(width))));
@@ -146,7 +151,7 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
       e.close();
     });
   });
-  return closeFrame(frame, { variant: `direct_${tm}x${tn * width}`, workgroupSize: [size, 1, 1], groups });
+  return closeFrame(frame, { variant: `direct_${tm}x${tn * width}x${size}`, workgroupSize: [size, 1, 1], groups });
 }
 
 /** The index, kept below `size`: edge tiles repeat the last row instead of reading past the end. */

@@ -47,7 +47,8 @@ export function nanoSort(tests: string): NanoSort | undefined {
   return { sizes, weights, partials, ids: Int32Array.from(decode(t0.idx as Encoded)) };
 }
 
-const read = (file: string): Record<string, Encoded> => JSON.parse(readFileSync(file, "utf8")) as Record<string, Encoded>;
+const read = (file: string): Record<string, Encoded> =>
+  JSON.parse(readFileSync(file, "utf8")) as Record<string, Encoded>;
 
 function decode({ shape, data }: Encoded): Float32Array {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));

@@ -1,10 +1,10 @@
 import { fail } from "../../base/diagnostic.ts";
 import { concreteDim, type Dim, dimText, isSym, type Shape, shapeSize, shapeText } from "../dim.ts";
-import { type Attrs, type GraphBuilder, type Node, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { range } from "./axes.ts";
 import { cast, reduceOver, reshape, scalar, transpose } from "./composite-helpers.ts";
-import { broadcastShapes, mayEqual, requireFloat, requireRank, sameDType } from "./infer.ts";
+import { broadcastShapes, mayEqual, requireFloat, requireRank, sameDType, typeText } from "./infer.ts";
 
 /** The sizes of an attention: q [...lead, Hq, T, D], k [...lead, Hk, S, D], v [...lead, Hk, S, Dv]. */
 interface Sizes {

@@ -1,10 +1,10 @@
 import { fail } from "../../base/diagnostic.ts";
 import type { DType } from "../../base/dtype.ts";
 import { type Dim, type Shape, shapeEqual, shapeText } from "../dim.ts";
-import { type Attrs, type GraphBuilder, type Node, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { AttrSpec } from "../op.ts";
 import { range } from "./axes.ts";
-import { mayEqual } from "./infer.ts";
+import { mayEqual, typeText } from "./infer.ts";
 import { sliceAttrs } from "./view.ts";
 
 export const cast = (b: GraphBuilder, x: Node, dtype: DType): Node =>

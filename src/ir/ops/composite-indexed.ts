@@ -1,9 +1,9 @@
 import type { Shape } from "../dim.ts";
-import { type GraphBuilder, type Node, type TensorType, typeText } from "../graph.ts";
+import type { GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { axisOf, range, splice, tensorType } from "./axes.ts";
 import { transpose } from "./composite-helpers.ts";
-import { requireInteger, requireNumber, requireRank, sameDType, sameShape } from "./infer.ts";
+import { requireInteger, requireNumber, requireRank, sameDType, sameShape, typeText } from "./infer.ts";
 
 const updatesShape = (data: Shape, axis: number, indices: Shape): Shape => splice(data, axis, 1, ...indices);
 

@@ -1,6 +1,6 @@
 import { fail } from "../../base/diagnostic.ts";
 import { type Dim, dimFloorDiv, dimMul, isSym, type Shape, shapeSize } from "../dim.ts";
-import { type Attrs, type GraphBuilder, type Node, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { AttrSpec, OpRow } from "../op.ts";
 import { axisList, axisOf, range } from "./axes.ts";
 import {
@@ -15,7 +15,7 @@ import {
   reshape,
   scalar,
 } from "./composite-helpers.ts";
-import { requireFloat, requireRank } from "./infer.ts";
+import { requireFloat, requireRank, typeText } from "./infer.ts";
 
 const affine = ["scale", "bias"];
 const accumulated = "dtypes: f32, f16 (computed in f32; parameters of x's dtype or f32).";
@@ -80,6 +80,7 @@ function normRow(row: {
 
 const axes: AttrSpec = { type: "ints", doc: "axes to normalise over; scale and bias have their sizes in this order" };
 const axesOf = (a: Attrs): readonly number[] => a.axes as readonly number[];
+const ascending = (a: Attrs): readonly number[] => axesOf(a).toSorted((p, q) => p - q);
 
 const channels = (x: Shape, a: Attrs): number => (a.layout === "nhwc" ? x.length - 1 : 1);
 
@@ -125,7 +126,7 @@ export const normComposites: readonly OpRow[] = [
     doc: "(x - mean) / sqrt(variance + epsilon) * scale + bias, mean and variance over axes.",
     check: (x, a) => void axisList("layerNorm", a.axes, x.shape),
     paramAxes: (_, a) => axesOf(a),
-    core: (b, x, a) => standardise(b, x, axesOf(a), epsilonOf(a)),
+    core: (b, x, a) => standardise(b, x, ascending(a), epsilonOf(a)),
     ulp: 14,
   }),
   normRow({
@@ -135,7 +136,7 @@ export const normComposites: readonly OpRow[] = [
     doc: "x / sqrt(mean(x^2) + epsilon) * scale, the mean over axes.",
     check: (x, a) => void axisList("rmsNorm", a.axes, x.shape),
     paramAxes: (_, a) => axesOf(a),
-    core: (b, x, a) => overRoot(b, x, axesOf(a), epsilonOf(a)),
+    core: (b, x, a) => overRoot(b, x, ascending(a), epsilonOf(a)),
     ulp: 14,
   }),
   {

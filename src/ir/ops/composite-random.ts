@@ -1,9 +1,10 @@
 import { fail } from "../../base/diagnostic.ts";
 import { type Shape, shapeSize } from "../dim.ts";
-import { type Attrs, type GraphBuilder, type Node, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { AttrSpec, OpRow } from "../op.ts";
 import { tensorType } from "./axes.ts";
 import { sliceAxis } from "./composite-helpers.ts";
+import { typeText } from "./infer.ts";
 
 const attrs: Readonly<Record<string, AttrSpec>> = {
   shape: { type: "shape", doc: "shape of the result" },
@@ -14,7 +15,7 @@ const seedDoc = "Counter-based (Philox-4x32-10): a function of seed (u32[2]), st
 function checkSeed(op: string, seed: TensorType): void {
   if (seed.dtype === "u32" && seed.shape.length === 1 && (typeof seed.shape[0] !== "number" || seed.shape[0] === 2))
     return;
-  fail("shape-mismatch", `${op}: the seed is ${typeText(seed)}`, {
+  fail("bad-seed", `${op}: the seed is ${typeText(seed)}`, {
     cause: "a seed is u32[2]",
     hint: "give two 32-bit words",
   });

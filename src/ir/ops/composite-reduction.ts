@@ -1,12 +1,12 @@
 import { fail } from "../../base/diagnostic.ts";
 import type { DType } from "../../base/dtype.ts";
 import { sizeOf } from "../dim.ts";
-import { type Attrs, type Graph, GraphBuilder, makeGraph, type Node, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, Graph, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { axisOf, reducedShape } from "./axes.ts";
 import { greatestOf, leastOf } from "./combine.ts";
 import { cast, inF32, reduceOver, scalar } from "./composite-helpers.ts";
-import { floats, numbers, requireDType, requireNumber } from "./infer.ts";
+import { floats, numbers, requireDType, requireNumber, typeText } from "./infer.ts";
 import { reduceAttrs, reducedType } from "./reduction.ts";
 
 const axesIn = (a: Attrs): readonly number[] => a.axes as readonly number[];
@@ -56,20 +56,18 @@ const squares = (b: GraphBuilder, x: Node, a: Attrs): Node =>
 
 const absolute = (b: GraphBuilder, x: Node): Node => (x.type.dtype === "u32" ? x : b.add("abs", [x]));
 
-const combineGraphs = new Map<string, Graph>();
-
 /**
  * Joins (value, index) states: the better value wins, NaN beats every number as in NumPy, and of equals the smaller index.
  */
-function extremeGraph(dtype: DType, better: "less" | "greater"): Graph {
-  const key = `${better} ${dtype}`;
-  const known = combineGraphs.get(key);
-  if (known) return known;
-  const b = new GraphBuilder();
-  const op = (name: string, ...args: readonly Node[]): Node => b.add(name, args);
-  const type = (t: DType): TensorType => ({ dtype: t, shape: [] });
-  const [a0, a1] = [b.input("a0", type(dtype)), b.input("a1", type("i32"))];
-  const [b0, b1] = [b.input("b0", type(dtype)), b.input("b1", type("i32"))];
+function extremeGraph(builder: GraphBuilder, dtype: DType, better: "less" | "greater"): Graph {
+  const nodes: Node[] = [];
+  const keep = (node: Node): Node => {
+    nodes.push(node);
+    return node;
+  };
+  const input = (name: string, t: DType): Node => keep(builder.input(name, { dtype: t, shape: [] }));
+  const op = (name: string, ...args: readonly Node[]): Node => keep(builder.add(name, args));
+  const [a0, a1, b0, b1] = [input("a0", dtype), input("a1", "i32"), input("b0", dtype), input("b1", "i32")];
   let wins = op(better, b0, a0);
   let ties = op("equal", b0, a0);
   if (dtype === "f32") {
@@ -78,15 +76,11 @@ function extremeGraph(dtype: DType, better: "less" | "greater"): Graph {
     ties = op("or", ties, op("and", bNaN, aNaN));
   }
   const take = op("or", wins, op("and", ties, op("less", b1, a1)));
-  const graph = makeGraph(
-    [a0, a1, b0, b1],
-    [
-      { name: "r0", node: op("where", take, b0, a0) },
-      { name: "r1", node: op("where", take, b1, a1) },
-    ],
-  );
-  combineGraphs.set(key, graph);
-  return graph;
+  const outputs = [
+    { name: "r0", node: op("where", take, b0, a0) },
+    { name: "r1", node: op("where", take, b1, a1) },
+  ];
+  return { inputs: [a0, a1, b0, b1], outputs, nodes };
 }
 
 function extreme(name: string, better: "less" | "greater", what: string): OpRow {
@@ -118,7 +112,7 @@ function extreme(name: string, better: "less" | "greater", what: string): OpRow 
       const node = b.add("reduce", [values, b.add("iota", [], { axis: a.axis, dtype: "i32", shape })], {
         axes: [a.axis],
         keepDims: keep(a),
-        combine: extremeGraph(dtype, better),
+        combine: extremeGraph(b, dtype, better),
         identity: [better === "less" ? greatestOf(dtype) : leastOf(dtype), greatestOf("i32")],
       });
       return b.results(node)[1] as Node;

@@ -1,10 +1,10 @@
 import { fail } from "../../base/diagnostic.ts";
 import { concreteDim, type Dim } from "../dim.ts";
-import { type GraphBuilder, type Node, type TensorType, typeText } from "../graph.ts";
+import type { GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { axisOf } from "./axes.ts";
 import { inF32, reduceOver, reshape, scalar } from "./composite-helpers.ts";
-import { mayEqual, requireFloat, requireInteger, requireRank } from "./infer.ts";
+import { mayEqual, requireFloat, requireInteger, requireRank, typeText } from "./infer.ts";
 
 /** x minus its maximum along an axis, the exponential of that and its sum: what all of softmax's kin share. */
 function stableExp(b: GraphBuilder, x: Node, axis: number): { centred: Node; exps: Node; sum: Node } {

@@ -1,11 +1,11 @@
 import { fail } from "../../base/diagnostic.ts";
 import type { DType } from "../../base/dtype.ts";
 import { type Dim, dimAdd, dimSub, dimText, isSym, type Shape, shapeText } from "../dim.ts";
-import { type Attrs, type GraphBuilder, type Node, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { axesOf, axisOf, splice, tensorType } from "./axes.ts";
 import { reshape, scalar, sliceAxis } from "./composite-helpers.ts";
-import { mayEqual, requireInteger, requireRank, sameDType, sameShape } from "./infer.ts";
+import { mayEqual, requireInteger, requireRank, sameDType, sameShape, typeText } from "./infer.ts";
 
 function squeezeShape(x: Shape, axes: readonly number[]): Shape {
   const bad = axes.find((i) => !mayEqual(x[i] as Dim, 1));

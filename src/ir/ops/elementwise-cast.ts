@@ -1,9 +1,9 @@
 import { fail } from "../../base/diagnostic.ts";
 import { type DType, isFloat } from "../../base/dtype.ts";
 import { halfRound } from "../../base/half.ts";
-import { typeText } from "../graph.ts";
 import type { OpRow, WgslContext } from "../op.ts";
 import { reinterpret } from "./elementwise-number.ts";
+import { typeText } from "./infer.ts";
 
 const saturate = (x: number, low: number, high: number): number =>
   Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), low), high) + 0;

@@ -14,7 +14,7 @@ const logErfc = [
 /** (x + 3) e^(x^2/2) Phi(-x) in s = (x - 3) / (x + 3) on 0 <= x <= 14.6, minimax relative error 2^-30. */
 const tailRatio = [
   0.7290837168693542, -0.509332001209259, 0.23001770675182343, -0.04726268723607063, -0.010462518781423569,
-  0.006969304755330086, 0.0010247764876112342, -0.0010325367329642177, -0.0002447485167067498, -0.00013127329293638468,
+  0.006969304755330086, 0.0010247764876112342, -0.0010325367329642177, -0.0002447485167067498, 0.00013127329293638468,
   5.446375871542841e-5,
 ];
 
@@ -36,7 +36,7 @@ fn $gelu(x: $F) -> $F {
   let inverse = 1.0 / (a + 3.0);
   let s = 1.0 - 6.0 * inverse;
   let q = (a * inverse * ${poly("s", tailRatio)}) * $expSum(-0.5 * h * h, -0.5 * (a - h) * (a + h));
-  let y = select($negate(q), x - q, x > $F(0.0));
+  let y = select($negate(q), x - q, x >= $F(0.0));
   return $nanWhere(y, $isNaN(x) | (bitcast<$U>(x) == $U(0xff800000u)));
 }`,
   // (1 + tanh u) / 2 is the sigmoid of 2u, which neither cancels nor overflows to NaN.

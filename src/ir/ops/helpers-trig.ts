@@ -143,8 +143,8 @@ fn $atan(x: $F) -> $F {
   // Scaling keeps the quotient's operands where division is accurate; infinities become equal finite numbers.
   atan2: `
 fn $atan2(y: $F, x: $F) -> $F {
-  let big = max(abs(y), abs(x)) > $F(1e18);
-  let s = select($F(1.0), $F(7.88860905e-31), big);
+  let big = max(abs(y), abs(x)) > $F(1.3e36);
+  let s = select($F(1.0), $F(0.00390625), big);
   let ay = select(abs(y) * s, $F(1.0), $isInf(y));
   let ax = select(abs(x) * s, $F(1.0), $isInf(x));
   let iy = select(ay, $F(0.0), $isInf(x) & !$isInf(y));

@@ -1,11 +1,20 @@
 import { fail } from "../../base/diagnostic.ts";
 import { type Dim, dimText, isSym, type Shape, shapeText } from "../dim.ts";
-import { type Attrs, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, TensorType } from "../graph.ts";
 import { count, forEachIndex, type NDArray, ndarray, stridesOf } from "../ndarray.ts";
 import type { AttrSpec, OpRow } from "../op.ts";
 import { axisOf, range, splice, tensorType } from "./axes.ts";
 import { combines } from "./combine.ts";
-import { mayEqual, requireDType, requireInteger, requireNumber, requireRank, sameDType, sameShape } from "./infer.ts";
+import {
+  mayEqual,
+  requireDType,
+  requireInteger,
+  requireNumber,
+  requireRank,
+  sameDType,
+  sameShape,
+  typeText,
+} from "./infer.ts";
 
 const axis: AttrSpec = { type: "int", doc: "axis of data that is indexed" };
 const reduction: AttrSpec = {

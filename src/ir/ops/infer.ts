@@ -1,7 +1,10 @@
 import { fail } from "../../base/diagnostic.ts";
 import { type DType, dtypes, isFloat, isInteger } from "../../base/dtype.ts";
 import { type Dim, dimEqual, dimMax, dimText, isSym, type Shape, shapeText } from "../dim.ts";
-import { type TensorType, typeText } from "../graph.ts";
+import type { TensorType } from "../graph.ts";
+
+/** As in graph.ts, for rows: they import nothing of it at run time, because it imports the table of rows. */
+export const typeText = (t: TensorType): string => `${t.dtype}${shapeText(t.shape)}`;
 
 /** False only when both sizes are known and differ. What is undecided here is checked again when dims are bound. */
 export const mayEqual = (a: Dim, b: Dim): boolean => isSym(a) || isSym(b) || a === b;

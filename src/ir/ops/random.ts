@@ -1,8 +1,9 @@
 import { fail } from "../../base/diagnostic.ts";
 import type { Shape } from "../dim.ts";
-import { type TensorType, typeText } from "../graph.ts";
+import type { TensorType } from "../graph.ts";
 import { count, ndarray } from "../ndarray.ts";
 import type { OpRow } from "../op.ts";
+import { typeText } from "./infer.ts";
 
 type Words4 = readonly [number, number, number, number];
 

@@ -1,13 +1,15 @@
 import { fail } from "../../base/diagnostic.ts";
 import { halfRound } from "../../base/half.ts";
 import { shapeText } from "../dim.ts";
-import { type Attrs, type Graph, type Node, type TensorType, typeText } from "../graph.ts";
+import type { Attrs, Graph, Node, TensorType } from "../graph.ts";
 import { type NDArray, ndarray } from "../ndarray.ts";
 import type { OpRow } from "../op.ts";
-import { rowOf } from "../ops.ts";
 import { axesOf, reducedShape } from "./axes.ts";
 import { reducedPositions } from "./combine.ts";
-import { sameShape } from "./infer.ts";
+import { elementwiseRows } from "./elementwise.ts";
+import { sameShape, typeText } from "./infer.ts";
+
+const elementwise = new Map(elementwiseRows.map((r) => [r.name, r.elementwise]));
 
 /** Refuses a combine graph that is not scalar, elementwise and of the states' dtypes. */
 function checkCombine(graph: Graph, states: readonly TensorType[]): void {
@@ -37,9 +39,8 @@ function checkCombine(graph: Graph, states: readonly TensorType[]): void {
   for (const x of graph.nodes) {
     if (x.type.shape.length > 0)
       refuse(`${x.op} has shape ${shapeText(x.type.shape)}`, "states combine element by element");
-    const { elementwise, kind } = rowOf(x.op);
-    if (!elementwise && x.op !== "input" && x.op !== "const")
-      refuse(`it holds ${x.op}, which is ${kind}`, "only elementwise ops and constants combine scalars");
+    if (!elementwise.has(x.op) && x.op !== "input" && x.op !== "const")
+      refuse(`it holds ${x.op}`, "only elementwise ops and constants combine scalars");
   }
 }
 
@@ -94,7 +95,7 @@ export function scalarFunction(graph: Graph, states: number): (x: Float64Array, 
 }
 
 function step(n: Node, to: number, from: readonly number[], values: Float64Array): () => void {
-  const cpu = rowOf(n.op).elementwise?.cpu ?? fail("bad-combine", `reduce: ${n.op} is not elementwise`);
+  const cpu = elementwise.get(n.op)?.cpu ?? fail("bad-combine", `reduce: ${n.op} is not elementwise`);
   const dtypes = { args: n.args.map((a) => a.type.dtype), result: n.type.dtype };
   const round = n.type.dtype === "f16" ? halfRound : (v: number) => v;
   const x = from.map(() => 0);

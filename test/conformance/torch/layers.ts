@@ -30,12 +30,15 @@ const trailing = (x: Tensor, n: number): number[] =>
 
 /** Statistics of a batch by channel (axis 1), as training uses them. */
 function batchStatistics(x: Tensor): { mean: Tensor; variance: Tensor } {
-  const axes = axesOf(x, null).filter((a) => a !== (x.rank === 1 ? -1 : 1));
+  const axes = axesOf(x, null).filter((a) => a !== 1);
   const o = { axes, keepDims: false };
   return { mean: s.mean(x, o), variance: variance(x, o, 0) };
 }
 
-const batchNorm: TorchOperator = (x, [mean, vari, scale, bias], kw) => {
+const batchNorm: TorchOperator = (x, args, kw) => {
+  // A vector is a batch of one.
+  if (x.rank === 1) return s.squeeze(batchNorm(s.unsqueeze(x, { axes: [0] }), args, kw) as Tensor, { axes: [0] });
+  const [mean, vari, scale, bias] = args;
   const training = kw.training === true;
   const stats = training ? batchStatistics(x) : { mean: tensor(mean), variance: tensor(vari) };
   return s.batchNorm(x, stats.mean, stats.variance, affine(scale ?? kw.weight, bias ?? kw.bias, number(kw.eps, 1e-5)));
@@ -65,11 +68,13 @@ function broadcast(list: readonly (readonly number[])[]): number[] {
   );
 }
 
-const cosine: TorchOperator = (x, [y], kw) => {
+const cosine: TorchOperator = (a, [b], kw) => {
+  const both = broadcast([shape(a), shape(tensor(b))]);
+  const [x, y] = [s.expand(a, both), s.expand(tensor(b), both)];
   const o = { axes: axesOf(x, kw.dim ?? 1), keepDims: false };
   const eps = number(kw.eps, 1e-8);
   const length = (t: Tensor): Tensor => s.max(s.l2(t, { ...o, keepDims: true }), eps);
-  return s.sum(s.mul(s.div(x, length(x)), s.div(tensor(y), length(tensor(y)))), o);
+  return s.sum(s.mul(s.div(x, length(x)), s.div(y, length(y))), o);
 };
 
 const product =

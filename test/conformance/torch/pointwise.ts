@@ -24,6 +24,7 @@ function logaddexp(a: Tensor, b: Tensor): Tensor {
 
 /** One slope for all, or one for each channel (axis 1). */
 function prelu(x: Tensor, weight: Tensor): Tensor {
+  if (x.rank === 0) return s.prelu(x, s.reshape(weight, []));
   const channels = weight.rank === 1 && x.rank > 1;
   return s.prelu(x, channels ? s.reshape(weight, [weight.size(0), ...new Array<number>(x.rank - 2).fill(1)]) : weight);
 }

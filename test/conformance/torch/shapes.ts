@@ -79,7 +79,7 @@ function diagEmbed(x: Tensor, offset: number, dim1: number, dim2: number): Tenso
   return movedim(made, [-2, -1], [dim1, dim2]);
 }
 
-/** Pads as PyTorch lists them: pairs from the last axis backwards; negative ones cut off. */
+/** Pads as PyTorch lists them: pairs from the last axis backwards, negative ones cutting off. */
 function padded(x: Tensor, pads: readonly number[], mode: string, value: number): Tensor {
   const low = new Array<number>(x.rank).fill(0);
   const high = new Array<number>(x.rank).fill(0);
@@ -87,18 +87,18 @@ function padded(x: Tensor, pads: readonly number[], mode: string, value: number)
     low[x.rank - 1 - i] = pads[2 * i] as number;
     high[x.rank - 1 - i] = pads[2 * i + 1] as number;
   }
-  if (mode === "circular") return circular(x, low, high);
-  const cut = s.slice(x, {
-    starts: low.map((p) => Math.max(0, -p)),
-    ends: high.map((p, i) => (shape(x)[i] as number) + Math.min(0, p)),
-  });
+  const negative = (p: number): number => Math.max(0, -p);
+  if (mode === "circular") return circular(cut(x, low.map(negative), high.map(negative)), low.map(positive), high.map(positive));
   const modes = { constant: "constant", reflect: "reflection", replicate: "edge" } as const;
-  return s.pad(cut, {
-    low: low.map((p) => Math.max(0, p)),
-    high: high.map((p) => Math.max(0, p)),
-    mode: modes[mode as keyof typeof modes],
-    value,
-  });
+  const wide = s.pad(x, { low: low.map(positive), high: high.map(positive), mode: modes[mode as keyof typeof modes], value });
+  return cut(wide, low.map(negative), high.map(negative));
+}
+
+const positive = (p: number): number => Math.max(0, p);
+
+/** x without so many elements at both ends of each axis. */
+function cut(x: Tensor, low: readonly number[], high: readonly number[]): Tensor {
+  return s.slice(x, { starts: low, ends: shape(x).map((n, i) => n - (high[i] as number)) });
 }
 
 function circular(x: Tensor, low: readonly number[], high: readonly number[]): Tensor {

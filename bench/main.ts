@@ -1,0 +1,74 @@
+import { parseArgs } from "node:util";
+import { SinterError } from "sinter";
+import { compile } from "./compile.ts";
+import { matmul } from "./matmul.ts";
+import { ops } from "./ops.ts";
+import { type Result, resultText } from "./report.ts";
+import { warmup } from "./warmup.ts";
+
+interface Bench {
+  readonly about: string;
+  run(): Promise<Result>;
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  ops: { about: "fused kernels over one kernel a primitive", run: ops },
+  matmul: { about: "f32 matrix products over @jax-js/jax", run: matmul },
+  compile: { about: "time from a graph to WGSL", run: compile },
+  warmup: { about: "parallel over sequential pipeline creation", run: warmup },
+};
+
+const help = `usage: npm run bench -- [--json] NAME ...
+
+${Object.entries(benches)
+  .map(([name, b]) => `  ${name.padEnd(10)}  ${b.about}`)
+  .join("\n")}
+
+  --json      print one JSON object, or a list when several benchmarks are named
+  -h, --help  print this
+
+SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter. Medians; a ratio says how many times faster the first is.`;
+
+/** The command line's options, or what is wrong with it. */
+function parse(args: readonly string[]): { json: boolean; help: boolean; names: string[] } | string {
+  try {
+    const { values, positionals: names } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { json: { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false } },
+    });
+    const unknown = names.find((n) => !Object.hasOwn(benches, n));
+    if (unknown !== undefined) return `there is no benchmark named ${JSON.stringify(unknown)}`;
+    return values.help || names.length ? { ...values, names } : "name a benchmark";
+  } catch (e) {
+    return (e as Error).message.split(". ")[0] as string;
+  }
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parse(args);
+  if (typeof options === "string") {
+    console.error(`bench: ${options}\n\n${help}`);
+    return 2;
+  }
+  if (options.help) {
+    console.log(help);
+    return 0;
+  }
+  const results: Result[] = [];
+  try {
+    for (const name of options.names) {
+      const result = await (benches[name] as Bench).run();
+      results.push(result);
+      if (!options.json) console.log(resultText(result));
+    }
+  } catch (e) {
+    if (!(e instanceof SinterError)) throw e;
+    console.error(e.message);
+    return 1;
+  }
+  if (options.json) console.log(JSON.stringify(results.length === 1 ? results[0] : results, null, 2));
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));

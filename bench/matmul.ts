@@ -1,0 +1,79 @@
+import { compile, f32, matmul as matmulOp, openDevice } from "sinter";
+import { makeTensor } from "sinter/runtime";
+import { openAdapter } from "../src/node/adapters.ts";
+import { type Contender, compare, noise } from "./measure.ts";
+import { adapterText, type Result, type Row } from "./report.ts";
+
+const sizes = [
+  { m: 512, k: 768, n: 768 },
+  { m: 512, k: 768, n: 3072 },
+];
+
+/** f32 matrix products against `@jax-js/jax` on the same adapter, operands resident and results left on the GPU. */
+export async function matmul(): Promise<Result> {
+  const gpu = await openDevice();
+  try {
+    await lendWebGpu(gpu.adapterName);
+    const jax = await import("@jax-js/jax");
+    await jax.init("webgpu");
+    jax.defaultDevice("webgpu");
+    const rows: Row[] = [];
+    for (const { m, k, n } of sizes) {
+      const [a, b] = [noise(m * k, 1), noise(k * n, 2)];
+      const session = await compile({ a: f32(m, k), b: f32(k, n) }, ({ a, b }) => matmulOp(a, b)).load(gpu);
+      const ours = {
+        a: await makeTensor(gpu, a, { dtype: "f32", shape: [m, k] }),
+        b: await makeTensor(gpu, b, { dtype: "f32", shape: [k, n] }),
+      };
+      const sinter: Contender = {
+        label: "sinter",
+        once: async () => (await session.run(ours)).dispose(),
+        settle: () => gpu.idle(),
+      };
+      const theirs = { a: jax.numpy.array(a, { shape: [m, k] }), b: jax.numpy.array(b, { shape: [k, n] }) };
+      const product = jax.jit((x: typeof theirs.a, y: typeof theirs.a) => jax.numpy.matmul(x, y));
+      let last: ReturnType<typeof product> | undefined;
+      const jaxjs: Contender = {
+        label: "jax-js",
+        once: async () => {
+          last?.dispose();
+          // Its functions consume their arguments: a new reference for each call.
+          last = product(theirs.a.ref, theirs.b.ref);
+        },
+        settle: async () => last?.blockUntilReady(),
+      };
+      const worst = await difference(await session.run(ours), product(theirs.a.ref, theirs.b.ref));
+      const comparison = await compare(sinter, jaxjs);
+      const gflops = (2 * m * n * k) / 1e6 / comparison.a.median_ms;
+      const figures = { sinter_gflops: gflops, max_abs_diff: worst };
+      rows.push({ name: "matmul", shape: `${m}x${k} ${k}x${n}`, comparison, figures });
+      session.dispose();
+      for (const x of [ours.a, ours.b, theirs.a, theirs.b, last]) x?.dispose();
+    }
+    return { bench: "matmul", adapter: adapterText(gpu), rows };
+  } finally {
+    gpu.dispose();
+  }
+}
+
+/** The largest difference of two results; both are read back and disposed. */
+async function difference(
+  ours: { data(): Promise<ArrayLike<number>>; dispose(): void },
+  theirs: { data(): Promise<ArrayLike<number>> },
+): Promise<number> {
+  const [x, y] = [await ours.data(), await theirs.data()];
+  ours.dispose();
+  let worst = 0;
+  for (let i = 0; i < x.length; i++) worst = Math.max(worst, Math.abs((x[i] as number) - (y[i] as number)));
+  return worst;
+}
+
+/** jax-js looks for WebGPU where browsers have it: gives it `navigator.gpu` on the adapter that is measured. */
+async function lendWebGpu(adapter: string): Promise<void> {
+  const { globals } = (await import("webgpu")) as unknown as { globals: object };
+  Object.assign(globalThis, globals);
+  const gpu = { requestAdapter: async () => (await openAdapter(adapter)).adapter };
+  const own = (globalThis as { navigator?: object }).navigator;
+  const navigator = { userAgent: "Node", hardwareConcurrency: 1, ...own, gpu };
+  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+}

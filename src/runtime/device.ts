@@ -1,0 +1,84 @@
+import { fail } from "../base/diagnostic.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { capabilitiesOf, deviceDescriptor } from "./capabilities.ts";
+import { thrownError } from "./errors.ts";
+import { Gpu } from "./gpu.ts";
+import { type ProfileName, profiles } from "./profiles.ts";
+
+export interface OpenDeviceOptions {
+  /** Which adapter, in Node: `gpu`, `lavapipe`, `swiftshader` or `null`. Browsers choose themselves. */
+  readonly adapter?: string | undefined;
+  /** Ask for exactly these features and limits, however much more the adapter has. */
+  readonly profile?: ProfileName | Capabilities | undefined;
+  /** A device that the caller opened and goes on owning; no adapter is asked for. */
+  readonly device?: GPUDevice | undefined;
+  /** Longest time any one wait for the device may take, in milliseconds. Default 300,000. */
+  readonly timeoutMs?: number | undefined;
+  readonly powerPreference?: GPUPowerPreference | undefined;
+}
+
+/** Opens an adapter where there is no `navigator.gpu`. */
+export type AdapterOpener = (
+  name: string | undefined,
+) => Promise<{ readonly name: string; readonly adapter: GPUAdapter }>;
+
+let openAdapter: AdapterOpener | undefined;
+
+/** Installs what `openDevice` asks for adapters instead of the browser. */
+export function setAdapterOpener(opener: AdapterOpener): void {
+  openAdapter = opener;
+}
+
+/**
+ * Opens a WebGPU device with the features and limits that kernels can use. Fails with `no-adapter`, `unknown-adapter`,
+ * `unknown-profile`, `profile-unavailable` or `no-device`.
+ */
+export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
+  const profile = profileOf(options.profile);
+  const { device: given, timeoutMs } = options;
+  if (given) {
+    const info = given.adapterInfo as GPUAdapterInfo | undefined;
+    const capabilities = profile ?? capabilitiesOf(given, info, "own");
+    return new Gpu(given, capabilities, { adapterName: "own", info, timeoutMs, borrowed: true });
+  }
+  const { name, adapter } = await (openAdapter ?? openInBrowser)(options.adapter, options);
+  const descriptor = deviceDescriptor(adapter, profile);
+  const device = await adapter.requestDevice(descriptor).catch((e: unknown) => {
+    throw thrownError(`open a device on ${name}`, e);
+  });
+  const info = adapter.info as GPUAdapterInfo | undefined;
+  const actual = capabilitiesOf(device, info, name);
+  const capabilities = profile ? { ...profile, software: actual.software } : actual;
+  return new Gpu(device, capabilities, { adapterName: name, info, timeoutMs });
+}
+
+function profileOf(profile: OpenDeviceOptions["profile"]): Capabilities | undefined {
+  if (typeof profile !== "string") return profile;
+  if (Object.hasOwn(profiles, profile)) return profiles[profile];
+  return fail("unknown-profile", `there is no capability profile named ${JSON.stringify(profile)}`, {
+    hint: `choose one of ${Object.keys(profiles).join(", ")}`,
+  });
+}
+
+async function openInBrowser(
+  _: string | undefined,
+  options: OpenDeviceOptions = {},
+): Promise<{ name: string; adapter: GPUAdapter }> {
+  const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (!gpu) {
+    return fail("no-adapter", "this browser has no WebGPU (navigator.gpu is missing)", {
+      cause:
+        globalThis.isSecureContext === false
+          ? "the page is not served over https or from localhost"
+          : "the browser is too old or has it switched off",
+      hint: 'use a current Chrome, Edge, Safari or Firefox over https; in Node import from "sinter", which brings Dawn',
+    });
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: options.powerPreference ?? "high-performance" });
+  if (!adapter) {
+    return fail("no-adapter", "the browser offers no WebGPU adapter", {
+      hint: "look at chrome://gpu, update the graphics driver, or allow the software adapter with --enable-unsafe-swiftshader",
+    });
+  }
+  return { name: "browser", adapter };
+}

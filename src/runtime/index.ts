@@ -1,0 +1,16 @@
+export { SinterError } from "../base/diagnostic.ts";
+export type { DType } from "../base/dtype.ts";
+export { manifestFromJson, manifestToJson } from "../manifest/json.ts";
+export type { Capabilities, Manifest } from "../manifest/manifest.ts";
+export { Batch, type BatchInput, BatchTensor } from "./batch.ts";
+export { isSoftware } from "./capabilities.ts";
+export type { Counters, CounterValues } from "./counters.ts";
+export { type AdapterOpener, type OpenDeviceOptions, openDevice, setAdapterOpener } from "./device.ts";
+export { Gpu, type WaitOptions } from "./gpu.ts";
+export type { InputValue } from "./inputs.ts";
+export type { Pipeline, PipelineCache } from "./pipelines.ts";
+export { type ProfileName, profiles } from "./profiles.ts";
+export { type LoadOptions, loadManifest, type RunOptions, Session } from "./session.ts";
+export { GpuTensor, makeTensor, readTensors } from "./tensor.ts";
+export type { HostArray, HostValue, Nested } from "./values.ts";
+export { type WarmupEvent, type WarmupOptions, type WarmupReport, warmup } from "./warmup.ts";

@@ -1,0 +1,144 @@
+import { Batch } from "./batch.ts";
+import type { BatchTensor } from "./batch-tensor.ts";
+import { checkDims, type Dims, requireDims } from "./frontend/dims.ts";
+import { readOptions } from "./frontend/options.ts";
+import { isSpec, loneInput, type SpecTree, type Trace } from "./frontend/trace.ts";
+import { joinPath } from "./frontend/tree.ts";
+import type { Graph } from "./ir/graph.ts";
+import { plainValues, type Roles, resultTree, rolesOf, valuesFor } from "./ports.ts";
+import type { Program } from "./program.ts";
+import type { Gpu } from "./runtime/gpu.ts";
+import { loadManifest, type RunOptions, type Session as RuntimeSession } from "./runtime/session.ts";
+import type { GpuTensor } from "./runtime/tensor.ts";
+import type { WarmupOptions } from "./runtime/warmup.ts";
+import type { NamedInputs, Results, RunInputs, Value } from "./types.ts";
+
+interface LoadBase extends WarmupOptions {
+  /** A size for every named dim of the program. */
+  readonly dims?: Dims | undefined;
+  /** While the session lives, a kernel compiled outside a warm-up is the error `late-pipeline`. */
+  readonly strict?: boolean | undefined;
+  /** Overrides the program's own choice. */
+  readonly fuse?: "profit" | "legal" | "off" | undefined;
+}
+
+/** `weights` and `state` are trees of values for the inputs that the program was compiled to take there. */
+export type LoadOptions<S, W extends string, N extends string> = LoadBase &
+  ([W] extends [never] ? { readonly weights?: undefined } : { readonly weights: NamedInputs<S, W, Value> }) &
+  ([N] extends [never] ? { readonly state?: undefined } : { readonly state: NamedInputs<S, N, Value> });
+
+/** What a run of a batch takes for an input: also results of its earlier runs. */
+export type SessionInput = Value | BatchTensor;
+
+/**
+ * A program on a device at known sizes: memory allocated, kernels compiled. A run is one submit and in steady state
+ * creates no buffer, bind group or pipeline.
+ */
+export class Session<S = unknown, R = unknown, W extends string = never, N extends string = never> {
+  readonly gpu: Gpu;
+  readonly program: { readonly graph: Graph };
+  /** The sizes of the program's named dims. */
+  readonly dims: Dims;
+  /** @internal */
+  readonly inner: RuntimeSession;
+  /** @internal */
+  readonly traced: Trace;
+  readonly #roles: Roles;
+
+  /** @internal Use {@link Program.load}. */
+  constructor(program: { readonly graph: Graph; readonly traced: Trace }, dims: Dims, inner: RuntimeSession) {
+    this.gpu = inner.gpu;
+    this.program = program;
+    this.traced = program.traced;
+    this.dims = dims;
+    this.inner = inner;
+    this.#roles = rolesOf(program.graph);
+  }
+
+  /**
+   * Runs the program once; resolves when the work is submitted. Results stay on the GPU until their `data()` is asked
+   * for. In the tree of results, state is the session's own tensor, which later runs change.
+   * @param inputs a value for every input that is neither weight nor state, as a tree like that of the specs
+   * @throws SinterError `missing-input`, `extra-input`, `wrong-size`, `wrong-dtype`, `disposed`, `device-lost`
+   */
+  async run(inputs: RunInputs<S, W | N, SessionInput>, options: RunOptions = {}): Promise<Results<R>> {
+    const values = valuesFor(this.traced, this.#roles, "data", inputs);
+    const flat = plainValues(this.inner.manifest.inputs, values);
+    const results = await this.inner.run(flat, options);
+    return resultTree(this.traced, (name) => this.inner.state[name] ?? results[name]) as Results<R>;
+  }
+
+  /** The state as a tree of tensors that show its current value whenever they are read. */
+  get state(): NamedInputs<S, N, GpuTensor> {
+    const { state } = this.inner;
+    const build = (spec: SpecTree, path: string): unknown => {
+      if (isSpec(spec)) return state[path === "" ? loneInput : path];
+      const branch = spec as Readonly<Record<string, SpecTree>>;
+      const entries = Object.keys(branch)
+        .map((k) => [k, build(branch[k] as SpecTree, joinPath(path, k))] as const)
+        .filter(([, v]) => v !== undefined);
+      if (entries.length === 0) return undefined;
+      return Array.isArray(spec) ? Object.assign([], Object.fromEntries(entries)) : Object.fromEntries(entries);
+    };
+    return (build(this.traced.specs, "") ?? {}) as NamedInputs<S, N, GpuTensor>;
+  }
+
+  /** Replaces state between runs. What is left out keeps its value. */
+  async setState(values: Partial<NamedInputs<S, N, Value>>): Promise<void> {
+    const flat = valuesFor(this.traced, this.#roles, "state", values, { at: "setState", partial: true });
+    await this.inner.setState(plainValues(this.inner.manifest.state, flat));
+  }
+
+  /** A batch of runs, of this session and others on the same device, that go to the GPU in one submit. */
+  batch(): Batch {
+    this.inner.loaded;
+    return new Batch(this.gpu);
+  }
+
+  get disposed(): boolean {
+    return this.inner.disposed;
+  }
+
+  /** Gives the session's memory back. Results stay valid. */
+  dispose(): void {
+    this.inner.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** @internal Compiles and loads a program. */
+export async function loadProgram(
+  gpu: Gpu,
+  program: Pick<Program, "graph" | "dims" | "traced" | "compiled">,
+  options: object,
+): Promise<Session> {
+  const o = readOptions("load", options as LoadOptions<unknown, string, string>, {
+    weights: undefined,
+    state: undefined,
+    dims: undefined,
+    onProgress: undefined,
+    concurrency: undefined,
+    strict: false,
+    signal: undefined,
+    fuse: undefined,
+  });
+  const dims = checkDims(o.dims ?? {}, program.dims.keys());
+  requireDims(dims, program.dims.keys(), (missing) => `bind them: load(gpu, { dims: { ${missing} } })`);
+  const roles = rolesOf(program.graph);
+  const weights = valuesFor(program.traced, roles, "weight", o.weights);
+  const state = valuesFor(program.traced, roles, "state", o.state);
+  const { manifest } = program.compiled(dims, gpu.capabilities, o.fuse ?? undefined);
+  const { onProgress, concurrency, strict, signal } = o;
+  const inner = await loadManifest(gpu, manifest, {
+    weights: plainValues(manifest.weights, weights),
+    state: plainValues(manifest.state, state),
+    onProgress,
+    concurrency,
+    strict,
+    signal,
+  });
+  return new Session(program, dims, inner);
+}

@@ -1,0 +1,21 @@
+import { test } from "vitest";
+import { compile, dim, f32, openDevice, tensor } from "../../src/node/index.ts";
+test("run", async () => {
+  const T = dim("T");
+  const p = compile({ x: f32(T, 64), w: f32(64, 64), b: [f32(64)] }, ({ x, w, b }) => ({ y: x.matmul(w).add(b[0]).gelu() }), { weights: ["w", "b.0"] });
+  console.log(String(p.explain()));
+  const gpu = await openDevice({ adapter: "swiftshader" });
+  const s = await p.load(gpu, { weights: { w: new Float32Array(4096).fill(0.01), b: [new Float32Array(64)] }, dims: { T: 4 } });
+  const out = await s.run({ x: new Float32Array(256).fill(1) });
+  console.log((await out.y.data()).slice(0, 4), out.y.shape);
+  const k1 = compile({ x: f32(T) }, ({ x }) => x.mul(2));
+  const k2 = compile({ x: f32(T), y: f32(T) }, ({ x, y }) => ({ z: x.add(y) }));
+  const batch = s.batch();
+  const h = batch.run(k1, { x: new Float32Array([1, 2, 3]) });
+  const h2 = batch.run(k1, { x: tensor([5, 6]) });
+  const y = batch.run(k2, { x: h, y: h });
+  await batch.submit();
+  console.log(await h.data(), await h2.data(), await y.z.data());
+  s.dispose();
+  gpu.dispose();
+});

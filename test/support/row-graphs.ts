@@ -1,0 +1,142 @@
+import type { DType } from "../../src/base/dtype.ts";
+import { type Attrs, type Graph, GraphBuilder, makeGraph, type TensorType } from "../../src/ir/graph.ts";
+import type { AttrSpec, OpRow } from "../../src/ir/op.ts";
+
+const t = (text: string): TensorType => {
+  const [, dtype, sizes] = /^(\w+)\[(.*)\]$/.exec(text) as unknown as [string, DType, string];
+  return { dtype, shape: sizes ? sizes.split(",").map(Number) : [] };
+};
+
+/** Larger of two pairs by the first state: a `reduce` with two states. */
+function maxPair(): Graph {
+  const b = new GraphBuilder();
+  const [a0, a1, b0, b1] = ["a0", "a1", "b0", "b1"].map((n) => b.input(n, t("f32[]"))) as [never, never, never, never];
+  const first = b.add("greaterEqual", [a0, b0]);
+  return makeGraph(
+    [a0, a1, b0, b1],
+    [
+      { name: "r0", node: b.add("where", [first, a0, b0]) },
+      { name: "r1", node: b.add("where", [first, a1, b1]) },
+    ],
+  );
+}
+
+/** Arguments and attributes of a small program for each row that is not elementwise. */
+const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]>> = {
+  const: [["", { value: -0, dtype: "f16", shape: [2] }]],
+  literal: [["", { data: [1, -2, 3.5, 0, 1e-3, 4], dtype: "f32", shape: [2, 3] }]],
+  iota: [["", { axis: 1, dtype: "i32", shape: [2, 3] }]],
+  reshape: [["f32[2,3]", { shape: [3, 2] }]],
+  transpose: [["f32[2,3,4]", { perm: [2, 0, 1] }]],
+  expand: [["f32[1,3]", { shape: [2, 4, 3] }]],
+  slice: [["f32[5,4]", { starts: [4, 0], steps: [-2, 1], sizes: [3, 2] }]],
+  tile: [["f32[2,3]", { repeats: [2, 2] }]],
+  pad: ["constant", "edge", "reflection", "symmetric"].map((mode) => [
+    "f32[3,4]",
+    { low: [1, 2], high: [0, 1], mode, value: mode === "constant" ? -Infinity : 0 },
+  ]),
+  concat: [["f32[2,3] f32[1,3] f32[0,3]", { axis: 0 }]],
+  ...Object.fromEntries(
+    ["sum", "prod", "reduceMin", "reduceMax", "l1", "l2", "sumSquare", "mean", "logSumExp"].map((op) => [
+      op,
+      [
+        ["f32[2,3,4]", { axes: [0, 2], keepDims: false }],
+        ["f32[2,3]", { axes: [1], keepDims: true }],
+      ],
+    ]),
+  ),
+  any: [["bool[2,3]", { axes: [1], keepDims: false }]],
+  all: [["bool[2,3]", { axes: [1], keepDims: true }]],
+  reduce: [["f32[2,3] f32[2,3]", { axes: [1], keepDims: false, combine: maxPair(), identity: [-Infinity, 0] }]],
+  cumSum: [["f32[2,5]", { axis: 1, exclusive: true, reverse: true }]],
+  matmul: [["f32[2,1,3,4] f32[5,4,2]"], ["f32[3,4] f32[4,2]"]],
+  gather: [["f32[5,4] i32[2,3]", { axis: 0 }]],
+  gatherElements: [["f32[3,4] i32[2,4]", { axis: 0 }]],
+  gatherND: [["f32[2,3,4] i32[5,2]", { batchDims: 0 }]],
+  scatterElements: [["f32[3,4] i32[2,4] f32[2,4]", { axis: 0, reduction: "none" }]],
+  scatterND: [["f32[5,4] i32[3,1] f32[3,4]", { reduction: "add" }]],
+  scatterAdd: [["f32[5,4] i32[3] f32[3,4]", { axis: 0 }]],
+  embedding: [["f32[7,4] i32[2,3]"]],
+  philox: [["u32[2]", { shape: [3, 5], stream: 1 }]],
+  argMin: [["f32[2,5]", { axis: 1, keepDims: false }]],
+  argMax: [["f32[2,5]", { axis: 0, keepDims: true }]],
+  squeeze: [["f32[1,3,1]", { axes: [0, 2] }]],
+  flip: [["f32[3,4]", { axes: [1] }]],
+  split: [["f32[2,5]", { axis: 1, sizes: [2, 0, 3] }]],
+  stack: [["f32[2,3] f32[2,3]", { axis: 1 }]],
+  oneHot: [["i32[2,3]", { depth: 4, axis: 1, dtype: "f32", on: 1, off: 0 }]],
+  triangular: [["f32[3,4]", { upper: false, diagonal: -1 }]],
+  softmax: [
+    ["f32[2,3]", { axis: 1 }],
+    ["f16[2,3]", { axis: 0 }],
+  ],
+  logSoftmax: [["f32[2,3]", { axis: 1 }]],
+  crossEntropy: [["f32[4,7] i32[4]"]],
+  layerNorm: [
+    ["f32[2,4] f32[4] f32[4]", { axes: [1], epsilon: 1e-5 }],
+    ["f16[2,4]", { axes: [1], epsilon: 1e-5 }],
+  ],
+  rmsNorm: [["f32[2,4] f32[4]", { axes: [1], epsilon: 1e-6 }]],
+  batchNorm: [["f32[2,3,4] f32[3] f32[3] f32[3]", { axis: 1, epsilon: 1e-5, has: [1] }]],
+  groupNorm: [["f32[2,6,4] f32[6] f32[6]", { groups: 2, epsilon: 1e-5 }]],
+  instanceNorm: [["f32[2,4,4,3] f32[3]", { epsilon: 1e-5, layout: "nhwc" }]],
+  attention: [
+    ["f32[2,4,3,8] f32[2,2,5,8] f32[2,2,5,8]", { causal: true, scale: 0.25 }],
+    ["f32[4,3,8] f32[4,5,8] f32[4,5,8] f32[3,5]", { causal: false }],
+  ],
+  rope: [["f32[2,3,8] i32[3]", { base: 10000, pairing: "halves" }]],
+  einsum: [["f32[2,3,4] f32[2,4,5]", { equation: "bij,bjk->bik" }]],
+  uniform: [["u32[2]", { shape: [3, 4], stream: 0 }]],
+  normal: [["u32[2]", { shape: [3, 4], stream: 0 }]],
+  bernoulli: [["u32[2]", { shape: [3, 4], stream: 0, p: 0.25 }]],
+};
+
+const sample: Readonly<Record<AttrSpec["type"], unknown>> = {
+  int: 1,
+  float: 0.5,
+  bool: true,
+  string: "",
+  dtype: "i32",
+  dim: 2,
+  ints: [0],
+  floats: [0],
+  shape: [2],
+  graph: undefined,
+  data: [1],
+};
+
+/** Graphs of one op each: small, of every form of attributes the row has. */
+export function rowGraphs(row: OpRow): Graph[] {
+  if (row.name === "input") return [graphOf("neg", [t("f32[2]")], {})];
+  if (row.name === "result") return rowGraphs({ ...row, name: "split" });
+  if (!row.elementwise) {
+    const given = examples[row.name];
+    if (!given) throw new Error(`add an example of ${row.name} to test/support/row-graphs.ts`);
+    return given.map(([args, attrs = {}]) => graphOf(row.name, args ? args.split(" ").map(t) : [], attrs));
+  }
+  const attrs = Object.fromEntries(
+    Object.entries(row.attrs ?? {}).map(([name, spec]) => [name, spec.oneOf?.[0] ?? spec.default ?? sample[spec.type]]),
+  );
+  const graphs: Graph[] = [];
+  for (const dtype of ["f32", "f16", "i32", "u32", "bool"] as const) {
+    const types = row.params.map((_, i) =>
+      t(`${row.name === "where" && i === 0 ? "bool" : dtype}[${i === 0 ? "2,3" : "3"}]`),
+    );
+    try {
+      graphs.push(graphOf(row.name, types, attrs));
+    } catch {
+      // Not every row takes every dtype.
+    }
+  }
+  return graphs;
+}
+
+function graphOf(op: string, types: readonly TensorType[], attrs: Attrs): Graph {
+  const b = new GraphBuilder();
+  const inputs = types.map((type, i) => b.input(`x${i}`, type));
+  const node = b.add(op, inputs, attrs);
+  return makeGraph(
+    inputs,
+    b.results(node).map((r, i) => ({ name: `y${i}`, node: r })),
+  );
+}
