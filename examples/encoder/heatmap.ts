@@ -12,12 +12,19 @@ const step = (value: number, low: number, steps: number): number =>
 
 /**
  * A square matrix of similarities as lines of text: one row and one column a sentence, two digits a cell (`84` is 0.84,
- * `1.` is 1), on a coloured ground or beside a shade. The scale runs from the smallest value to 1.
+ * `1.` is 1, `-3` is -0.03), on a coloured ground or beside a shade. The scale runs from the smallest value to 1.
  */
 export function heatmap(matrix: readonly (readonly number[])[], names: readonly string[], colour: boolean): string[] {
   const low = Math.min(0.99, ...matrix.flat());
-  const digits = (v: number): string =>
-    v >= 0.995 ? "1." : v < 0 ? "-0" : String(Math.round(v * 100)).padStart(2, "0");
+  const digits = (v: number): string => {
+    const hundredths = Math.round(v * 100);
+    if (!Number.isFinite(hundredths)) return "??";
+    return hundredths > 99
+      ? "1."
+      : hundredths < 0
+        ? `-${Math.min(9, -hundredths)}`
+        : String(hundredths).padStart(2, "0");
+  };
   const cell = (v: number): string =>
     colour
       ? `\u001b[48;5;${ramp[step(v, low, ramp.length)]};38;5;${step(v, low, ramp.length) < 6 ? 255 : 16}m ${digits(v)} \u001b[0m`

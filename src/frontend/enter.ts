@@ -1,4 +1,4 @@
-import { SinterError } from "../base/diagnostic.ts";
+import { type Place, SinterError } from "../base/diagnostic.ts";
 import { GraphBuilder } from "../ir/graph.ts";
 import { callerPlace } from "./place.ts";
 
@@ -10,19 +10,22 @@ let active: GraphBuilder | undefined;
  */
 export function enter<T>(body: (b: GraphBuilder) => T): T {
   if (active) return body(active);
-  const builder = new GraphBuilder(callerPlace());
+  const builder = new GraphBuilder(callerPlace(enter));
   active = builder;
   try {
     return body(builder);
   } catch (e) {
-    const place = builder.place;
-    if (place && e instanceof SinterError && !e.diagnostic.place) {
-      throw new SinterError({ ...e.diagnostic, place }, { cause: e });
-    }
-    throw e;
+    throw e instanceof SinterError ? placed(e, builder.place) : e;
   } finally {
     active = undefined;
   }
+}
+
+/** The error with the place of the call, unless it has one of its own or none can be told. */
+function placed(e: SinterError, call: Place | undefined): SinterError {
+  const { place: own, ...rest } = e.diagnostic;
+  const place = [own, call].find((p) => p && p.line > 0);
+  return place === own ? e : new SinterError({ ...rest, ...(place ? { place } : {}) }, { cause: e });
 }
 
 /** Runs a function of the user's from inside {@link enter}: what it calls has its own places. */

@@ -27,8 +27,8 @@ export function filePath(file: string): string {
   }
 }
 
-const framesOf = (error: Error): Place[] =>
-  typeof error.stack === "string" ? error.stack.split("\n").flatMap((l) => parseFrame(l) ?? []) : [];
+const framesOf = ({ stack }: { stack?: string }): Place[] =>
+  typeof stack === "string" ? stack.split("\n").flatMap((l) => parseFrame(l) ?? []) : [];
 
 // Stacks may be mapped to original sources, so this library is recognised by how stacks name it, not by the module's URL.
 const own = framesOf(new Error())[0]?.file;
@@ -36,17 +36,46 @@ const home = own?.replace(/frontend[/\\]place\.[cm]?[jt]s$/, "");
 const isOwn = (file: string): boolean => (home === own ? file === own : file.startsWith(home as string));
 
 /**
- * Where the running code was called from outside this library: the first stack frame in a file of someone else.
- * Undefined when the stack has none, as in a bundle of everything into one file without a source map.
+ * Where the running code was called from outside this library: the first stack frame in a file of someone else. `above`
+ * is the innermost function to leave out. Undefined when no stack can be read; line 0 when every frame is the library's,
+ * as in a bundle of everything into one file without a source map.
  */
-export function callerPlace(): Place | undefined {
-  return find(24) ?? find(200);
-}
-
-function find(depth: number): Place | undefined {
+export function callerPlace(above: (...args: never) => unknown): Place | undefined {
+  if (!home) return undefined;
+  if (!capture) return foreign(new Error()) ?? unknown;
+  const holder: { stack?: string } = {};
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = depth;
-  const frames = framesOf(new Error());
+  capture(holder, above);
   Error.stackTraceLimit = limit;
-  return frames.find((f) => !isOwn(f.file));
+  return lazy(holder);
+}
+
+/** V8 and JavaScriptCore have it. */
+const capture = Error.captureStackTrace as typeof Error.captureStackTrace | undefined;
+
+/** Public functions note their place first thing, so few frames of the library are above the caller's. */
+const depth = 8;
+const unknown: Place = { file: "unknown", line: 0, column: 0 };
+
+const foreign = (holder: { stack?: string }): Place | undefined => framesOf(holder).find((f) => !isOwn(f.file));
+
+/** A stack costs little to take and much to write out, above all with source maps: few places are ever looked at. */
+function lazy(holder: { stack?: string }): Place {
+  let found: Place | undefined;
+  const place = (): Place => {
+    found ??= foreign(holder) ?? unknown;
+    return found;
+  };
+  return {
+    get file() {
+      return place().file;
+    },
+    get line() {
+      return place().line;
+    },
+    get column() {
+      return place().column;
+    },
+  };
 }

@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 import { setSourceReader } from "../base/diagnostic.ts";
-import "./device.ts";
+import { openDevice as open, setAdapterOpener } from "../runtime/device.ts";
+import type { Gpu } from "../runtime/gpu.ts";
+import type { OpenDeviceOptions } from "../runtime/index.ts";
+import { openAdapter } from "./adapters.ts";
 
 // Code frames of errors show the user's own lines.
 setSourceReader((file) => {
@@ -12,3 +15,14 @@ setSourceReader((file) => {
 });
 
 export * from "../index.ts";
+
+/**
+ * Opens a WebGPU device, in Node on an adapter that Dawn opens: what `adapter` or the environment variable
+ * `SINTER_ADAPTER` names (`gpu`, `lavapipe`, `swiftshader` or `null`), else a real GPU, else the software adapter.
+ * Fails with `no-adapter`, `unknown-adapter`, `unknown-profile`, `profile-unavailable` or `no-device`.
+ */
+export function openDevice(options?: OpenDeviceOptions): Promise<Gpu> {
+  // Installed by the call: an import for its effect alone would be dropped by bundlers.
+  setAdapterOpener(openAdapter);
+  return open(options);
+}

@@ -1,9 +1,6 @@
-import type { Graph } from "../ir/graph.ts";
-import { applyRules } from "./rewrite.ts";
+import { rulePass } from "./rewrite.ts";
 import { canonicalRules } from "./rules/canonical.ts";
 import { castRules } from "./rules/casts.ts";
 
 /** Writes what can be written in several ways in one way. */
-export const canonicalise = (graph: Graph): Graph => applyRules(graph, rules);
-
-const rules = [...canonicalRules, ...castRules];
+export const canonicalise = rulePass([...canonicalRules, ...castRules]);

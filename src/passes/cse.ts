@@ -5,19 +5,14 @@ import { attrsText } from "../ir/print.ts";
 /** Common subexpression elimination: nodes of one op with the same arguments and attributes become one. */
 export function eliminateCommon(graph: Graph): Graph {
   const seen = new Map<string, Node>();
-  let changed = false;
-  const out = rewriteGraph(graph, (node, args, b) => {
+  return replaceNodes(graph, (node, args, b) => {
     const key = keyOf(node, args);
     const twin = seen.get(key);
-    if (twin) {
-      changed = true;
-      return twin;
-    }
-    const kept = args.every((a, i) => a === node.args[i]) ? node : b.add(node.op, args, node.attrs);
+    if (twin) return [twin];
+    const kept = args === node.args || node.results ? node : b.add(node.op, args, node.attrs);
     seen.set(key, kept);
-    return kept;
+    return kept === node ? undefined : [kept];
   });
-  return changed ? out : graph;
 }
 
 const largeData = 1024;

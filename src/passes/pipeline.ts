@@ -19,7 +19,7 @@ export interface Pass {
 export const passes = {
   decompose: { name: "decompose", run: (g) => decompose(g, { keep: ["attention"] }) },
   /** Softmax stays whole for the recognition of attention. */
-  open: { name: "decompose", run: (g) => decompose(g, { keep: ["attention", "softmax"] }) },
+  open: { name: "decompose-but-softmax", run: (g) => decompose(g, { keep: ["attention", "softmax"] }) },
   foldConstants: { name: "fold-constants", run: foldConstants },
   canonicalise: { name: "canonicalise", run: canonicalise },
   simplify: { name: "simplify", run: simplify },
@@ -56,9 +56,15 @@ export function optimise(
   options: { readonly trace?: (pass: string, before: Graph, after: Graph) => void } = {},
 ): Graph {
   let g = graph;
+  /** The graph that a pass found nothing to change in. */
+  const settled = new Map<Pass, Graph>();
   const run = (pass: Pass): boolean => {
+    if (settled.get(pass) === g) return false;
     const after = pass.run(g);
-    if (after === g) return false;
+    if (after === g) {
+      settled.set(pass, g);
+      return false;
+    }
     options.trace?.(pass.name, g, after);
     g = after;
     return true;

@@ -9,7 +9,8 @@ import { softmaxScores } from "./softmax-pattern.ts";
  * Finds matmul(softmax(q k^T * scale + mask), v) written in simpler rows and makes it one `attention`, which has a kernel
  * that never stores the scores. Taken are a scale on scores, q or k (a product or a quotient), one additive mask, a
  * condition with -inf, a causal triangle, and heads of k and v repeated for groups. Left alone is everything whose
- * probabilities or scores have other readers, and f16, where the scores of the original are rounded in between.
+ * probabilities or scores have other readers, and f16, where the scores of the original are rounded in between. A row whose
+ * every score is -inf becomes 0, as `attention` says, where softmax alone would give NaN.
  */
 export function recogniseAttention(graph: Graph): Graph {
   const readers = countReaders(graph);
@@ -80,8 +81,10 @@ function peelMask(n: Node, queries: number, keys: number): { rest: Node; causal?
   return value === Number.NEGATIVE_INFINITY ? { rest, mask: { cond, seen } } : undefined;
 }
 
-const leadsToProduct = (n: Node): boolean =>
-  n.op === "matmul" || (["mul", "div", "add", "where"].includes(n.op) && n.args.some(leadsToProduct));
+/** Whether a product is reached through what may stand between it and a softmax; never more than a few steps. */
+const leadsToProduct = (n: Node, steps = 4): boolean =>
+  n.op === "matmul" ||
+  (steps > 0 && ["mul", "div", "add", "where"].includes(n.op) && n.args.some((a) => leadsToProduct(a, steps - 1)));
 
 function build(b: GraphBuilder, found: Scores, values: Node, now: (n: Node) => Node): Node | undefined {
   const query = peelScale(found.q);

@@ -1,5 +1,5 @@
 import { shapeEqual } from "../ir/dim.ts";
-import { type Graph, GraphBuilder, makeGraph, type Node, rewriteGraph } from "../ir/graph.ts";
+import { type Graph, GraphBuilder, makeGraph, type Node } from "../ir/graph.ts";
 
 /** What a rule may ask besides the node. */
 export interface RuleContext {
@@ -21,43 +21,47 @@ export interface Rule {
 const stepLimit = 32;
 
 /**
- * Applies rules bottom-up, at each node until none applies. A right side whose type is not provably that of the left side
- * (symbolic sizes) is not taken. Returns the same graph when nothing changed.
+ * A pass that applies rules bottom-up, at each node until none applies. A right side whose type is not provably that of
+ * the left side (symbolic sizes) is not taken.
  */
-export function applyRules(graph: Graph, rules: readonly Rule[]): Graph {
+export function rulePass(rules: readonly Rule[]): (graph: Graph) => Graph {
   const byOp = new Map<string, Rule[]>();
   for (const r of rules) for (const op of r.ops) byOp.set(op, [...(byOp.get(op) ?? []), r]);
-  const readers = countReaders(graph);
-  /** The node of the old graph that a rebuilt node stands for. */
-  const origin = new Map<Node, Node>();
-  let changed = false;
-  const out = rewriteGraph(graph, (node, args, b) => {
-    let n = node;
-    if (args.some((a, i) => a !== node.args[i])) {
-      n = b.add(node.op, args, node.attrs);
-      origin.set(n, node);
-    }
-    const c: RuleContext = { b, usedOnce: (x) => readers.get(origin.get(x) ?? x) === 1 };
-    for (let step = 0; step < stepLimit; step++) {
-      const next = firstMatch(byOp.get(n.op), n, c);
-      if (!next) break;
-      changed = true;
-      n = next;
-    }
-    return n;
-  });
-  return changed ? out : graph;
+  return (graph) => {
+    let readers: Map<Node, number> | undefined;
+    /** The node of the old graph that a rebuilt node stands for. */
+    const origin = new Map<Node, Node>();
+    const usedOnce = (n: Node): boolean => {
+      readers ??= countReaders(graph);
+      return readers.get(origin.get(n) ?? n) === 1;
+    };
+    return replaceNodes(graph, (node, args, b) => {
+      const applicable = byOp.get(node.op);
+      if (!applicable) return undefined;
+      let n = args === node.args ? node : b.add(node.op, args, node.attrs);
+      if (n !== node) origin.set(n, node);
+      const c: RuleContext = { b, usedOnce };
+      let table: readonly Rule[] | undefined = applicable;
+      for (let step = 0; table && step < stepLimit; step++) {
+        const next = firstMatch(table, n, c);
+        if (!next) break;
+        n = next;
+        table = byOp.get(n.op);
+      }
+      return n === node ? undefined : [n];
+    });
+  };
 }
 
-function firstMatch(rules: readonly Rule[] | undefined, n: Node, c: RuleContext): Node | undefined {
-  for (const r of rules ?? []) {
+function firstMatch(rules: readonly Rule[], n: Node, c: RuleContext): Node | undefined {
+  for (const r of rules) {
     const made = r.apply(n, c);
     if (made && made !== n && sameType(made, n)) return made;
   }
   return undefined;
 }
 
-export const sameType = (a: Node, b: Node): boolean =>
+const sameType = (a: Node, b: Node): boolean =>
   a.type.dtype === b.type.dtype &&
   shapeEqual(a.type.shape, b.type.shape) &&
   a.results === undefined &&
@@ -73,30 +77,30 @@ export function countReaders(graph: Graph): Map<Node, number> {
 }
 
 /**
- * Rebuilds a graph bottom-up like `rewriteGraph`, where `fn` may also give one tensor for each result of a node with
- * several; undefined keeps the node. `now` gives what a node before it has become. Returns the same graph when nothing
- * was replaced.
+ * Rebuilds a graph bottom-up. `fn` gets each node but inputs, with its already rewritten arguments (the same array when
+ * none changed), and gives its replacement, one tensor for each result, or undefined to keep it. `now` tells what an
+ * earlier node has become. Returns the same graph when nothing was replaced.
  */
 export function replaceNodes(
   graph: Graph,
   fn: (n: Node, args: readonly Node[], b: GraphBuilder, now: (n: Node) => Node) => readonly Node[] | undefined,
 ): Graph {
   const b = new GraphBuilder();
-  const map = new Map<Node, Node>();
+  /** Nodes that are no longer themselves. */
+  const changed = new Map<Node, Node>();
   const tuples = new Map<Node, readonly Node[]>();
-  const now = (n: Node): Node => map.get(n) as Node;
-  let changed = false;
+  const now = (n: Node): Node => changed.get(n) ?? n;
   for (const n of graph.nodes) {
-    const args = n.args.map(now);
+    if (n.op === "input") continue;
+    const args = changed.size > 0 && n.args.some((a) => changed.has(a)) ? n.args.map(now) : n.args;
     const tuple = n.op === "result" ? tuples.get(n.args[0] as Node) : undefined;
     b.place = n.place;
     const made = tuple ? [tuple[n.attrs.index as number] as Node] : fn(n, args, b, now);
-    if (made) changed = true;
     if (made && n.results) tuples.set(n, made);
-    const same = args.every((a, i) => a === n.args[i]);
-    map.set(n, made?.[0] ?? (same ? n : b.add(n.op, args, n.attrs)));
+    if (made) changed.set(n, made[0] as Node);
+    else if (args !== n.args) changed.set(n, b.add(n.op, args, n.attrs));
   }
-  if (!changed) return graph;
+  if (changed.size === 0) return graph;
   return makeGraph(
     graph.inputs,
     graph.outputs.map((o) => ({ name: o.name, node: now(o.node) })),

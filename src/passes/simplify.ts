@@ -1,5 +1,4 @@
-import type { Graph } from "../ir/graph.ts";
-import { applyRules } from "./rewrite.ts";
+import { rulePass } from "./rewrite.ts";
 import { arithmeticRules } from "./rules/arithmetic.ts";
 import { logicRules } from "./rules/logic.ts";
 import { orderRules } from "./rules/order.ts";
@@ -8,6 +7,4 @@ import { selectRules } from "./rules/select.ts";
 import { sumRules } from "./rules/sums.ts";
 
 /** Applies the algebra of the ops, one file of `rules` for each. */
-export const simplify = (graph: Graph): Graph => applyRules(graph, rules);
-
-const rules = [...arithmeticRules, ...powerRules, ...orderRules, ...logicRules, ...selectRules, ...sumRules];
+export const simplify = rulePass([...arithmeticRules, ...powerRules, ...orderRules, ...logicRules, ...selectRules, ...sumRules]);

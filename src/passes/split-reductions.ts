@@ -1,6 +1,7 @@
 import { isConcrete } from "../ir/dim.ts";
 import { type Graph, type GraphBuilder, type Node, usersOf } from "../ir/graph.ts";
 import { count } from "../ir/ndarray.ts";
+import { reshape } from "../ir/ops/composite-helpers.ts";
 import { rowOf } from "../ir/ops.ts";
 import { replaceNodes } from "./rewrite.ts";
 
@@ -93,11 +94,12 @@ function split(b: GraphBuilder, n: Node, args: readonly Node[], { sizes, reduced
   const blocks = args.map((x, i) => {
     // Partial results of f16 values must not be rounded to f16 between the stages.
     const wide = x.type.dtype === "f16" ? b.add("cast", [x], { dtype: "f32" }) : x;
-    const flat = b.add("reshape", [wide], { shape: sizes });
-    const low = sizes.map(() => 0);
-    const high = sizes.map((_, k) => (k === at ? parts * length - size : 0));
-    const full = b.add("pad", [flat], { low, high, mode: "constant", value: identity[i] });
-    return b.add("reshape", [full], { shape: [...sizes.slice(0, at), parts, length, ...sizes.slice(at + 1)] });
+    const flat = reshape(b, wide, sizes);
+    const missing = parts * length - size;
+    const high = sizes.map((_, k) => (k === at ? missing : 0));
+    const padding = { low: sizes.map(() => 0), high, mode: "constant", value: identity[i] };
+    const full = missing ? b.add("pad", [flat], padding) : flat;
+    return reshape(b, full, [...sizes.slice(0, at), parts, length, ...sizes.slice(at + 1)]);
   });
   // Axes of the block: the runs before `at`, P, L, the runs after it.
   const first = reduced.flatMap((r, i) => (r ? [i < at ? i : i + 1] : []));
@@ -106,8 +108,7 @@ function split(b: GraphBuilder, n: Node, args: readonly Node[], { sizes, reduced
   const whole = b.results(b.add(n.op, partial, { ...n.attrs, keepDims: false, axes: [second] }));
   return whole.map((r, i) => {
     const { dtype, shape } = n.results?.[i] ?? n.type;
-    const narrow = r.type.dtype === dtype ? r : b.add("cast", [r], { dtype });
-    return b.add("reshape", [narrow], { shape });
+    return reshape(b, r.type.dtype === dtype ? r : b.add("cast", [r], { dtype }), shape);
   });
 }
 

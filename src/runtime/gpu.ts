@@ -142,17 +142,23 @@ export class Gpu {
   /** @internal Runs `body` with validation and out-of-memory errors captured; resolves once the device has answered. */
   async scoped<T>(what: string, body: () => T, options: WaitOptions = {}): Promise<T> {
     const { device } = this;
-    device.pushErrorScope("out-of-memory");
-    device.pushErrorScope("validation");
+    const filters = ["out-of-memory", "validation"] as const;
+    let pushed = 0;
     let result: { value: T } | { thrown: unknown };
     try {
+      for (const f of filters) {
+        device.pushErrorScope(f);
+        pushed++;
+      }
       result = { value: body() };
     } catch (thrown) {
       result = { thrown };
     }
-    const answers = [device.popErrorScope(), device.popErrorScope()];
+    const answers = filters.slice(0, pushed).map(() => this.guard(what, () => device.popErrorScope()));
     for (const a of answers) a.catch(() => undefined);
-    const [validation, memory] = await this.wait(what, Promise.all(answers), options);
+    const [validation, memory] = await this.wait(what, Promise.all(answers), options).catch((e: unknown) => {
+      throw e instanceof SinterError ? e : thrownError(what, e);
+    });
     if ("thrown" in result)
       throw result.thrown instanceof SinterError ? result.thrown : thrownError(what, result.thrown);
     const error = memory ?? validation;

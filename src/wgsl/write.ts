@@ -2,7 +2,7 @@ import { fail } from "../base/diagnostic.ts";
 import type { Family, Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { writeAttention } from "./attention.ts";
-import { writeDirect } from "./contraction.ts";
+import { writeContraction } from "./contraction-schedule.ts";
 import type { Kernel } from "./kernel.ts";
 import { writePointwise } from "./pointwise.ts";
 import { writeRow } from "./row.ts";
@@ -12,7 +12,7 @@ import { writeScatter } from "./scatter.ts";
 const writers: Readonly<Record<Family, (r: Region, c: Capabilities) => Kernel>> = {
   pointwise: writePointwise,
   row: writeRow,
-  contraction: writeDirect,
+  contraction: writeContraction,
   attention: writeAttention,
   scan: writeScan,
   scatter: writeScatter,

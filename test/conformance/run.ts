@@ -1,14 +1,17 @@
-import { compile, type SpecTree, type Tensor } from "../../src/index.ts";
 import type { DType } from "../../src/base/dtype.ts";
+import { compile, type SpecTree, type Tensor } from "../../src/index.ts";
+import { count } from "../../src/ir/ndarray.ts";
 import type { Gpu } from "../../src/runtime/gpu.ts";
 import type { GpuTensor } from "../../src/runtime/tensor.ts";
-import { hostData } from "../support/gpu.ts";
+import { filledData, type HostData, hostData } from "../support/gpu.ts";
 
 export interface HostTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly data: ArrayLike<number>;
+  /** `data` is one value that fills the tensor. */
+  readonly fill?: boolean;
   /** Given at load instead of at each run. */
   readonly constant?: boolean;
 }
@@ -23,9 +26,7 @@ export async function runOnGpu(
   const weights = tensors.filter((t) => t.constant).map((t) => t.name);
   const program = compile(specs, fn as never, { weights: weights as never[] });
   const values = (constant: boolean): Record<string, unknown> =>
-    Object.fromEntries(
-      tensors.filter((t) => (t.constant ?? false) === constant).map((t) => [t.name, hostData(t.dtype, t.data)]),
-    );
+    Object.fromEntries(tensors.filter((t) => (t.constant ?? false) === constant).map((t) => [t.name, given(t)]));
   const session = await program.load(gpu, { weights: values(true) } as never);
   try {
     const out = (await session.run(values(false) as never, { read: true })) as Record<string, GpuTensor>;
@@ -39,6 +40,9 @@ export async function runOnGpu(
     session.dispose();
   }
 }
+
+const given = (t: HostTensor): HostData =>
+  t.fill ? filledData(t.dtype, t.data[0] as number, count(t.shape)) : hostData(t.dtype, t.data);
 
 /** The first line of an error: what a list of failures has room for. */
 export const firstLine = (e: unknown): string =>

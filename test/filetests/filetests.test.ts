@@ -9,7 +9,7 @@ import { print } from "../../src/ir/print.ts";
 import { verify } from "../../src/ir/verify.ts";
 import { optimise, passes } from "../../src/passes/pipeline.ts";
 import { splitReductions } from "../../src/passes/split-reductions.ts";
-import { baseCapabilities } from "../support/capabilities.ts";
+import { profiles } from "../../src/runtime/profiles.ts";
 import { benignInputs, difference } from "../support/values.ts";
 
 /*
@@ -75,15 +75,14 @@ function sameMeaning(before: Graph, after: Graph): void {
 
 async function runKernels(t: FileTest, count: string, path: string): Promise<void> {
   const { compileGraph } = await import("../../src/compiler.ts");
-  const { report } = compileGraph(parse(t.graph, path), baseCapabilities, { fuse: "legal" });
+  const { report } = compileGraph(parse(t.graph, path), profiles.base, { fuse: "legal" });
   if (blessing) {
     writeFileSync(path, t.head.replace(/^; kernels: .*$/m, `; kernels: ${report.kernels.length}`) + t.graph);
     return;
   }
   expect(report.kernels.length, String(report)).toBe(Number(count));
-  for (const [key, text] of t.header) {
-    if (key === "not-fused") expect(report.edges.filter((e) => !e.fused).map((e) => e.reason).join("\n")).toContain(text);
-  }
+  const reasons = report.edges.map((e) => `${e.reason}: ${e.detail}`).join("\n");
+  for (const [key, text] of t.header) if (key === "not-fused") expect(reasons).toContain(text);
 }
 
 describe("filetests", () => {

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { SinterError, setSourceReader } from "../../src/base/diagnostic.ts";
-import { compile, f32, matmul, reduce, type Tensor } from "../../src/index.ts";
 import { filePath, parseFrame } from "../../src/frontend/place.ts";
+import { compile, f32, matmul, reduce, type Tensor } from "../../src/index.ts";
 import { linear } from "../../src/nn/index.ts";
 
 const here = fileURLToPath(import.meta.url);

@@ -1,9 +1,9 @@
 import { test } from "@fast-check/vitest";
 import fc from "fast-check";
 import { describe, expect } from "vitest";
-import { compile, dim, f32 } from "../../src/index.ts";
-import { part } from "../../src/frontend/slice.ts";
 import { quotient } from "../../src/frontend/sizes.ts";
+import { part } from "../../src/frontend/slice.ts";
+import { compile, dim, f32 } from "../../src/index.ts";
 import { bindDim, dimText } from "../../src/ir/dim.ts";
 
 /** The indices that Python's `range(n)[start:end:step]` holds, by the definition in its language reference. */
@@ -51,10 +51,18 @@ describe("slice", () => {
   test("lists of starts, ends and steps name the leading axes, or those of `axes`", () => {
     const line = (fn: Parameters<typeof compile<{ x: ReturnType<typeof f32> }, never>>[1]): string =>
       String(compile({ x: f32(4, 5) }, fn)).split("\n")[1] as string;
-    expect(line(({ x }) => x.slice({ starts: [1], ends: [3] }) as never)).toContain("starts: [1, 0], steps: [1, 1], sizes: [2, 5]");
-    expect(line(({ x }) => x.slice({ starts: [-2], axes: [-1] }) as never)).toContain("starts: [0, 3], steps: [1, 1], sizes: [4, 2]");
-    expect(line(({ x }) => x.slice({ steps: [1, -2] }) as never)).toContain("starts: [0, 4], steps: [1, -2], sizes: [4, 3]");
-    expect(line(({ x }) => x.slice([null, [1, -1]]) as never)).toContain("starts: [0, 1], steps: [1, 1], sizes: [4, 3]");
+    expect(line(({ x }) => x.slice({ starts: [1], ends: [3] }) as never)).toContain(
+      "starts: [1, 0], steps: [1, 1], sizes: [2, 5]",
+    );
+    expect(line(({ x }) => x.slice({ starts: [-2], axes: [-1] }) as never)).toContain(
+      "starts: [0, 3], steps: [1, 1], sizes: [4, 2]",
+    );
+    expect(line(({ x }) => x.slice({ steps: [1, -2] }) as never)).toContain(
+      "starts: [0, 4], steps: [1, -2], sizes: [4, 3]",
+    );
+    expect(line(({ x }) => x.slice([null, [1, -1]]) as never)).toContain(
+      "starts: [0, 1], steps: [1, 1], sizes: [4, 3]",
+    );
   });
 
   test("refuses what is no range", () => {

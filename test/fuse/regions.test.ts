@@ -144,7 +144,7 @@ describe("regions that must form", () => {
       1,
     );
     const heads = compile({ qkv: f32(2, 16, 96) }, ({ qkv }) => {
-      const [q, k, v] = qkv.split(3, { axis: 2 }).map((t) => t.reshape([2, 16, 4, 8]).transpose([0, 2, 1, 3]));
+      const [q, k, v] = qkv.split({ parts: 3, axis: 2 }).map((t) => t.reshape([2, 16, 4, 8]).transpose([0, 2, 1, 3]));
       return attention(q!, k!, v!, { causal: true }).transpose([0, 2, 1, 3]).reshape([2, 16, 32]);
     });
     expectKernels(heads, 1);

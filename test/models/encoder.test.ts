@@ -64,8 +64,7 @@ describe("encoder on the GPU", () => {
   });
   afterAll(() => gpu?.dispose());
 
-  const load = async (B: number, T: number) =>
-    program.load(gpu, { weights: { params }, dims: { B, T }, strict: true });
+  const load = async (B: number, T: number) => program.load(gpu, { weights: { params }, dims: { B, T }, strict: true });
 
   test("has the reference's embeddings, sentences of every length in one batch", async () => {
     const batch = toBatch(
@@ -148,7 +147,10 @@ describe("corrupted weight files", () => {
     spoiled("model.json", (path) => {
       const json = JSON.parse(readFileSync(path, "utf8"));
       const entry = json.weightsManifest[0].weights.find((w: { name: string }) => w.name === "module/Embeddings_en");
-      writeFileSync(path, JSON.stringify(json, (_, v) => (v === entry ? { ...entry, ...change } : v)));
+      writeFileSync(
+        path,
+        JSON.stringify(json, (_, v) => (v === entry ? { ...entry, ...change } : v)),
+      );
     });
   function refusal(body: () => unknown): string {
     try {

@@ -90,9 +90,13 @@ export async function sortLetters(
   return out;
 }
 
-/** What sorting must give: every row's letters in ascending order. */
-export const sortedRows = (input: Int32Array): Int32Array => {
-  const out = Int32Array.from(input);
-  for (let i = 0; i < out.length; i += 6) out.subarray(i, i + 6).sort();
-  return out;
-};
+/** The rows that were not sorted, as text: `012210 became 001221`. */
+export function wrongRows(input: Int32Array, sorted: Int32Array): string[] {
+  const wrong: string[] = [];
+  for (let i = 0; i < input.length; i += 6) {
+    const [from, to] = [input.slice(i, i + 6), sorted.slice(i, i + 6)];
+    const text = `${from.join("")} became ${to.join("")}`;
+    if (from.sort().join() !== to.join()) wrong.push(text);
+  }
+  return wrong;
+}

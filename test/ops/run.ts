@@ -2,9 +2,13 @@ import { expect } from "vitest";
 import { SinterError } from "../../src/base/diagnostic.ts";
 import type { DType } from "../../src/base/dtype.ts";
 import type { Dim, Shape } from "../../src/ir/dim.ts";
-import { type Attrs, GraphBuilder, makeGraph, type Node } from "../../src/ir/graph.ts";
-import { interpret } from "../../src/ir/interpret.ts";
+import { type Attrs, type Graph, GraphBuilder, makeGraph, type Node } from "../../src/ir/graph.ts";
+import { decomposed, interpret } from "../../src/ir/interpret.ts";
 import { type NDArray, ndarray } from "../../src/ir/ndarray.ts";
+import { rowOf } from "../../src/ir/ops.ts";
+import { parse } from "../../src/ir/parse.ts";
+import { print } from "../../src/ir/print.ts";
+import { verify } from "../../src/ir/verify.ts";
 
 type Nested = number | readonly Nested[];
 
@@ -25,6 +29,13 @@ export function nested(x: NDArray): unknown {
   return x.shape.length === 0 ? list[0] : list;
 }
 
+/** What holds of every graph: it is valid, and its text reads back to it. */
+function checkForm(graph: Graph): void {
+  verify(graph);
+  const text = print(graph);
+  expect(print(parse(text))).toBe(text);
+}
+
 /** The results of one op through the interpreter. */
 export function runAll(op: string, args: readonly NDArray[], attrs: Attrs = {}): NDArray[] {
   const b = new GraphBuilder();
@@ -34,6 +45,9 @@ export function runAll(op: string, args: readonly NDArray[], attrs: Attrs = {}):
     inputs,
     results.map((node, i) => ({ name: `y${i}`, node })),
   );
+  checkForm(graph);
+  const node = results[0]?.op === "result" ? (results[0].args[0] as Node) : (results[0] as Node);
+  if (rowOf(op).decompose) checkForm(decomposed(node));
   const out = interpret(graph, Object.fromEntries(args.map((a, i) => [`x${i}`, a])));
   results.forEach((node, i) => {
     expect({ dtype: out[`y${i}`]?.dtype, shape: out[`y${i}`]?.shape }).toEqual({

@@ -77,17 +77,23 @@ describe("simplified index expressions", () => {
 
   test("substitute as if written that way", () => {
     fc.assert(
-      fc.property(arbitraryTree, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 3 }), ({ tree, sizes }, a, b) => {
-        // i = a·p + q covers 0 … a·P-1 when q < a.
-        const inner = { ...sizes, p: b, q: a };
-        const wide = { ...sizes, i: a * b };
-        const by = indexAlgebra.add(indexAlgebra.mul(variable("p", b - 1), a), variable("q", a - 1));
-        const text = indexText(substitute(indexOf(tree, wide), "i", by));
-        forEachAssignment(inner, (at) => {
-          const value = valueOf(tree, { ...at, i: (at.p as number) * a + (at.q as number) });
-          if (value !== undefined && value >= 0 && value < 2 ** 32) expect(evaluateIndexText(text, at), text).toBe(value);
-        });
-      }),
+      fc.property(
+        arbitraryTree,
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 3 }),
+        ({ tree, sizes }, a, b) => {
+          // i = a·p + q covers 0 … a·P-1 when q < a.
+          const inner = { ...sizes, p: b, q: a };
+          const wide = { ...sizes, i: a * b };
+          const by = indexAlgebra.add(indexAlgebra.mul(variable("p", b - 1), a), variable("q", a - 1));
+          const text = indexText(substitute(indexOf(tree, wide), "i", by));
+          forEachAssignment(inner, (at) => {
+            const value = valueOf(tree, { ...at, i: (at.p as number) * a + (at.q as number) });
+            if (value !== undefined && value >= 0 && value < 2 ** 32)
+              expect(evaluateIndexText(text, at), text).toBe(value);
+          });
+        },
+      ),
       runs(500),
     );
   });

@@ -48,7 +48,9 @@ describe("inputs of a run", () => {
   });
 
   test("the message names the input, its shape and what was given", async () => {
-    await expect(session.run({ x: ramp(7), s: 1 })).rejects.toThrow(/"x" \(f32\[8\]\) has 8 elements, and 7 were given/);
+    await expect(session.run({ x: ramp(7), s: 1 })).rejects.toThrow(
+      /"x" \(f32\[8\]\) has 8 elements, and 7 were given/,
+    );
   });
 });
 
@@ -105,7 +107,9 @@ describe("buffers of the caller", () => {
 describe("loading", () => {
   test("weights and state are checked as inputs are", async () => {
     await expect(loadManifest(gpu, affine(8))).rejects.toMatchObject({ code: "missing-input" });
-    await expect(loadManifest(gpu, affine(8), { weights: { w: ramp(7) } })).rejects.toMatchObject({ code: "wrong-size" });
+    await expect(loadManifest(gpu, affine(8), { weights: { w: ramp(7) } })).rejects.toMatchObject({
+      code: "wrong-size",
+    });
     await expect(loadManifest(gpu, affine(8), { weights: { w: ramp(8) }, state: { q: 1 } })).rejects.toMatchObject({
       code: "extra-input",
     });
@@ -113,7 +117,12 @@ describe("loading", () => {
 
   test("a kernel that does not compile is named, with the compiler's message", async () => {
     const m = affine(8);
-    const broken = { ...m, kernels: [{ ...m.kernels[0]!, key: "0".repeat(64), wgsl: "@compute fn main() { let a = ; }", place: "model.ts:7" }] };
+    const broken = {
+      ...m,
+      kernels: [
+        { ...m.kernels[0]!, key: "0".repeat(64), wgsl: "@compute fn main() { let a = ; }", place: "model.ts:7" },
+      ],
+    };
     const failure = loadManifest(gpu, broken, { weights: { w: ramp(8) } });
     await expect(failure).rejects.toMatchObject({ code: "kernel-compile-failed" });
     await expect(failure).rejects.toThrow(/scale and shift \(model\.ts:7\)[\s\S]*cause: 1:\d+/);
@@ -127,14 +136,27 @@ describe("loading", () => {
     const kernels = [{ ...m.kernels[0]!, key: "1".repeat(64), bindings }];
     const windows = bindings.map(() => m.dispatches[0]!.bindings[0]!);
     const wide = { ...m, kernels, dispatches: [{ ...m.dispatches[0]!, bindings: windows }] };
-    await expect(loadManifest(gpu, wide, { weights: { w: ramp(8) } })).rejects.toMatchObject({ code: "device-too-small" });
+    await expect(loadManifest(gpu, wide, { weights: { w: ramp(8) } })).rejects.toMatchObject({
+      code: "device-too-small",
+    });
     const far = { ...m, dispatches: [{ ...m.dispatches[0]!, workgroups: [65536, 1, 1] as const }] };
-    await expect(loadManifest(gpu, far, { weights: { w: ramp(8) } })).rejects.toMatchObject({ code: "device-too-small" });
+    await expect(loadManifest(gpu, far, { weights: { w: ramp(8) } })).rejects.toMatchObject({
+      code: "device-too-small",
+    });
     const huge = { ...m, buffers: [...m.buffers, { role: "scratch" as const, size: 2 ** 40 }] };
-    await expect(loadManifest(gpu, huge, { weights: { w: ramp(8) } })).rejects.toMatchObject({ code: "device-too-small" });
-    const f16 = { ...m, kernels: [{ ...m.kernels[0]!, key: "2".repeat(64), requires: { f16: true, subgroups: false, workgroupBytes: 0 } }] };
+    await expect(loadManifest(gpu, huge, { weights: { w: ramp(8) } })).rejects.toMatchObject({
+      code: "device-too-small",
+    });
+    const f16 = {
+      ...m,
+      kernels: [
+        { ...m.kernels[0]!, key: "2".repeat(64), requires: { f16: true, subgroups: false, workgroupBytes: 0 } },
+      ],
+    };
     const base = await openDevice({ profile: "base" });
-    await expect(loadManifest(base, f16, { weights: { w: ramp(8) } })).rejects.toMatchObject({ code: "feature-missing" });
+    await expect(loadManifest(base, f16, { weights: { w: ramp(8) } })).rejects.toMatchObject({
+      code: "feature-missing",
+    });
     base.dispose();
     expect(gpu.counters.bytesHeld).toBe(held);
   });

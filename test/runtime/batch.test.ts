@@ -76,7 +76,9 @@ test("misuse is refused and leaves the rest usable", async () => {
   expect(() => batch.run(session, { x: dropped, s: 0 })).toThrow(expect.objectContaining({ code: "disposed" }));
   await batch.submit();
   await expect(batch.submit()).rejects.toMatchObject({ code: "already-submitted" });
-  expect(() => batch.run(session, { x: ramp(8), s: 0 })).toThrow(expect.objectContaining({ code: "already-submitted" }));
+  expect(() => batch.run(session, { x: ramp(8), s: 0 })).toThrow(
+    expect.objectContaining({ code: "already-submitted" }),
+  );
   await expect(dropped.data()).rejects.toMatchObject({ code: "disposed" });
   expect(() => gpu.batch().run(session, { x: h, s: 0 })).toThrow(expect.objectContaining({ code: "foreign-handle" }));
   const { y } = await session.run({ x: h.tensor, s: 1 });

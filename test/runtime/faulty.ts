@@ -1,20 +1,30 @@
 /** How the chosen call goes wrong. */
 export type Fault = "validation" | "out-of-memory" | "throw" | "never" | "lose";
-export const faults: readonly Fault[] = ["validation", "out-of-memory", "throw", "never", "lose"];
 
 export interface FaultyDevice {
   readonly device: GPUDevice;
   /** Names of the calls made so far, in order. */
   readonly calls: readonly string[];
+  /** Takes error scopes off the real device that a failed call left there. */
+  restore(): void;
 }
 
 /** Arguments that make the real call invalid; calls that are missing here cannot be. */
 const spoil: Readonly<Record<string, (args: unknown[]) => unknown[]>> = {
   createBuffer: ([d]) => [{ ...(d as object), usage: 0x3 }],
   createShaderModule: () => [{ code: "not WGSL" }],
-  createBindGroupLayout: ([d]) => [{ entries: [...(d as GPUBindGroupLayoutDescriptor).entries, ...(d as GPUBindGroupLayoutDescriptor).entries] }],
-  createPipelineLayout: ([d]) => [{ bindGroupLayouts: new Array(9).fill([...(d as GPUPipelineLayoutDescriptor).bindGroupLayouts][0]) }],
-  createComputePipelineAsync: ([d]) => [{ ...(d as GPUComputePipelineDescriptor), compute: { ...(d as GPUComputePipelineDescriptor).compute, entryPoint: "absent" } }],
+  createBindGroupLayout: ([d]) => [
+    { entries: [...(d as GPUBindGroupLayoutDescriptor).entries, ...(d as GPUBindGroupLayoutDescriptor).entries] },
+  ],
+  createPipelineLayout: ([d]) => [
+    { bindGroupLayouts: new Array(9).fill([...(d as GPUPipelineLayoutDescriptor).bindGroupLayouts][0]) },
+  ],
+  createComputePipelineAsync: ([d]) => [
+    {
+      ...(d as GPUComputePipelineDescriptor),
+      compute: { ...(d as GPUComputePipelineDescriptor).compute, entryPoint: "absent" },
+    },
+  ],
   createBindGroup: ([d]) => [{ ...(d as GPUBindGroupDescriptor), entries: [] }],
   writeBuffer: ([buffer, , ...rest]) => [buffer, 2 ** 40, ...rest],
   copyBufferToBuffer: ([a, , b, to]) => [a, 2 ** 40, b, to, 4],
@@ -37,7 +47,7 @@ class GPUOutOfMemoryError {
  * A device whose call number `at` (from 0; device, queue, buffers, encoders and passes counted together) goes wrong.
  * `validation` makes the real call with invalid arguments, so that its consequences are the real ones.
  */
-export function faultyDevice(real: GPUDevice, at: number, fault: Fault): FaultyDevice {
+export function faultyDevice(device: GPUDevice, at: number, fault: Fault): FaultyDevice {
   const calls: string[] = [];
   const unwrap = new WeakMap<object, object>();
   const scopes: { filter: string; injected?: object }[] = [];
@@ -62,13 +72,14 @@ export function faultyDevice(real: GPUDevice, at: number, fault: Fault): FaultyD
   const call = (name: string, target: object, method: (...a: unknown[]) => unknown, given: unknown[]): unknown => {
     const hit = calls.push(name) - 1 === at;
     const args = given.map(realOf);
-    if (name === "pushErrorScope") scopes.push({ filter: args[0] as string });
-    const scope = name === "popErrorScope" ? scopes.pop() : undefined;
+    const done = !hit || !(fault === "throw" || (fault === "never" && promising.has(name)));
+    if (name === "pushErrorScope" && done) scopes.push({ filter: args[0] as string });
+    const scope = name === "popErrorScope" && done ? scopes.pop() : undefined;
     if (!hit) {
       const result = method.apply(target, args);
       return scope?.injected ? (result as Promise<unknown>).then((e) => e ?? scope.injected) : result;
     }
-    if (fault === "lose") real.destroy();
+    if (fault === "lose") device.destroy();
     if (fault === "throw") {
       const error = new Error(`${name} failed (injected)`);
       if (promising.has(name)) return Promise.reject(error);
@@ -76,11 +87,11 @@ export function faultyDevice(real: GPUDevice, at: number, fault: Fault): FaultyD
     }
     if (fault === "never" && promising.has(name)) return new Promise(() => {});
     if (fault === "validation" && name === "submit") {
-      const encoder = real.createCommandEncoder();
+      const encoder = device.createCommandEncoder();
       encoder.popDebugGroup();
-      real.pushErrorScope("validation");
+      device.pushErrorScope("validation");
       const broken = encoder.finish();
-      void real.popErrorScope();
+      void device.popErrorScope();
       return method.apply(target, [[broken]]);
     }
     if (fault === "validation" && spoil[name]) return method.apply(target, spoil[name](args));
@@ -120,6 +131,49 @@ export function faultyDevice(real: GPUDevice, at: number, fault: Fault): FaultyD
     unwrap.set(proxy, target);
     return proxy;
   };
-  const queue = wrap(real.queue);
-  return { device: wrap(real) as GPUDevice, calls };
+  const queue = wrap(device.queue);
+  const restore = (): void => {
+    for (const _ of scopes.splice(0)) device.popErrorScope().catch(() => undefined);
+  };
+  return { device: wrap(device) as GPUDevice, calls, restore };
+}
+
+/** A device whose buffers may take `budget` bytes together; more is out of memory. Destroyed buffers do not count. */
+export function limitedDevice(device: GPUDevice, budget: number): GPUDevice {
+  let used = 0;
+  const pending: (object | null)[] = [];
+  const createBuffer = (d: GPUBufferDescriptor): GPUBuffer => {
+    const buffer = device.createBuffer(d);
+    const destroy = buffer.destroy.bind(buffer);
+    used += d.size;
+    let alive = true;
+    buffer.destroy = () => {
+      if (alive) used -= d.size;
+      alive = false;
+      destroy();
+    };
+    if (used > budget) pending[pending.length - 1] = new GPUOutOfMemoryError();
+    return buffer;
+  };
+  const filters: GPUErrorFilter[] = [];
+  return new Proxy(device, {
+    get(_, key) {
+      if (key === "pushErrorScope") {
+        return (filter: GPUErrorFilter): void => {
+          filters.push(filter);
+          if (filter === "out-of-memory") pending.push(null);
+          device.pushErrorScope(filter);
+        };
+      }
+      if (key === "popErrorScope") {
+        return async (): Promise<unknown> => {
+          const injected = filters.pop() === "out-of-memory" ? pending.pop() : null;
+          return (await device.popErrorScope()) ?? injected ?? null;
+        };
+      }
+      if (key === "createBuffer") return createBuffer;
+      const value = Reflect.get(device, key, device) as unknown;
+      return typeof value === "function" ? value.bind(device) : value;
+    },
+  });
 }

@@ -40,7 +40,12 @@ test("calls that are pending when the device goes reject too", async () => {
   const gpu = await open();
   const session = await loadManifest(gpu, affine(4096), { weights: { w: ramp(4096) } });
   const { y } = await session.run({ x: ramp(4096), s: 1 });
-  const pending = [y!.data(), gpu.idle(), loadManifest(gpu, chain(64, 4)), session.run({ x: ramp(4096), s: 2 }).then((r) => r.y!.data())];
+  const pending = [
+    y!.data(),
+    gpu.idle(),
+    loadManifest(gpu, chain(64, 4)),
+    session.run({ x: ramp(4096), s: 2 }).then((r) => r.y!.data()),
+  ];
   gpu.device.destroy();
   for (const p of pending) await expect(p).rejects.toMatchObject(lost);
 });

@@ -68,7 +68,12 @@ export class ManifestBuilder {
     return w;
   }
 
-  dispatch(k: KernelSpec, bindings: readonly Window[], elements: number, phase: "setup" | "dispatches" = "dispatches"): void {
+  dispatch(
+    k: KernelSpec,
+    bindings: readonly Window[],
+    elements: number,
+    phase: "setup" | "dispatches" = "dispatches",
+  ): void {
     let index = this.kernels.findIndex((x) => x.key === k.key);
     if (index < 0) index = this.kernels.push(k) - 1;
     this[phase].push({ kernel: index, bindings, workgroups: [Math.ceil(elements / 64), 1, 1] });
@@ -115,7 +120,11 @@ export function accumulator(n: number, inPlace: boolean): Manifest {
   const total = m.window("state", bytes);
   const next = inPlace ? total : m.window("scratch", bytes);
   const body = inPlace ? "b1[i] = b1[i] + b0[i];" : "b2[i] = b0[i] + b1[i];";
-  const k = kernel(inPlace ? "add in place" : "add", inPlace ? ["read", "read_write"] : ["read", "read", "read_write"], body);
+  const k = kernel(
+    inPlace ? "add in place" : "add",
+    inPlace ? ["read", "read_write"] : ["read", "read", "read_write"],
+    body,
+  );
   m.dispatch(k, inPlace ? [x, total] : [x, total, next], n);
   m.state.push({ name: "total", dtype: "f32", shape: [n], window: total, next });
   m.port("outputs", "sum", "f32", [n], next);
@@ -147,7 +156,11 @@ export function chain(n: number, steps: number): Manifest {
     from = to;
   }
   const y = m.port("outputs", "y", "f32", [n]);
-  m.dispatch(kernel("add the constant", ["read", "read", "read_write"], "b2[i] = b0[i] + b1[0];"), [from, twenty, y], n);
+  m.dispatch(
+    kernel("add the constant", ["read", "read", "read_write"], "b2[i] = b0[i] + b1[0];"),
+    [from, twenty, y],
+    n,
+  );
   return m.build();
 }
 

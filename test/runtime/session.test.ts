@@ -149,10 +149,25 @@ describe("state", () => {
 
 describe("values", () => {
   const cases: readonly (readonly [string, DType, readonly number[], unknown, readonly number[]])[] = [
-    ["f32 from nested lists", "f32", [2, 2], [[1, 2], [3, 4.5]], [1, 2, 3, 4.5]],
+    [
+      "f32 from nested lists",
+      "f32",
+      [2, 2],
+      [
+        [1, 2],
+        [3, 4.5],
+      ],
+      [1, 2, 3, 4.5],
+    ],
     ["f32 from Float64Array", "f32", [2], new Float64Array([0.1, 2]), [Math.fround(0.1), 2]],
     ["f32 scalar from a number", "f32", [], 7, [7]],
-    ["f16 from floats, rounded", "f16", [3], new Float32Array([1 / 3, 65519, 70000]), [0.333251953125, 65504, Infinity]],
+    [
+      "f16 from floats, rounded",
+      "f16",
+      [3],
+      new Float32Array([1 / 3, 65519, 70000]),
+      [0.333251953125, 65504, Infinity],
+    ],
     ["f16 from bits", "f16", [3], new Uint16Array([0x3c00, 0x8000, 0x0001]), [1, -0, 2 ** -24]],
     ["i32 from Int32Array", "i32", [3], new Int32Array([-1, 2 ** 31 - 1, -(2 ** 31)]), [-1, 2 ** 31 - 1, -(2 ** 31)]],
     ["i32 from Int8Array", "i32", [2], new Int8Array([-128, 127]), [-128, 127]],

@@ -115,7 +115,9 @@ describe("strict", () => {
   });
 
   test("a strict load that fails leaves the device as it was", async () => {
-    await expect(loadManifest(gpu, program, { strict: true, weights: { q: 1 } })).rejects.toMatchObject({ code: "extra-input" });
+    await expect(loadManifest(gpu, program, { strict: true, weights: { q: 1 } })).rejects.toMatchObject({
+      code: "extra-input",
+    });
     await gpu.pipelines.get(late);
   });
 });

@@ -246,14 +246,21 @@ const product: Rule = (n, [x]) => {
   const value = evaluate(n, [arg.value]);
   if (arg.value.dtype === "i32" || arg.value.dtype === "u32") return integral(value, [arg]);
   const low = evaluate(asError(n), [size(arg)]).data;
-  const wide = floats(arg.value, arg.value.data.map((v, i) => Math.abs(v) + (arg.error[i] as number)));
+  const wide = floats(
+    arg.value,
+    arg.value.data.map((v, i) => Math.abs(v) + (arg.error[i] as number)),
+  );
   const high = evaluate(asError(n), [wide]).data;
   const length = reducedCount(n);
   return {
     value,
     error: value.data.map((r, i) => {
       const h = high[i] as number;
-      return rounded(n.type.dtype, r, length <= 1 ? h - (low[i] as number) : h * (1 + 2 * length * u) - (low[i] as number));
+      return rounded(
+        n.type.dtype,
+        r,
+        length <= 1 ? h - (low[i] as number) : h * (1 + 2 * length * u) - (low[i] as number),
+      );
     }),
   };
 };
@@ -274,7 +281,11 @@ const matmul: Rule = (n, args) => {
   const as = asError(n);
   const total = evaluate(as, [size(a), size(b)]).data;
   const zero = exactly(a) && exactly(b);
-  const wide = (x: Bounded): NDArray => floats(x.value, size(x).data.map((v, i) => v + (x.error[i] as number)));
+  const wide = (x: Bounded): NDArray =>
+    floats(
+      x.value,
+      size(x).data.map((v, i) => v + (x.error[i] as number)),
+    );
   const high = zero ? total : evaluate(as, [wide(a), wide(b)]).data;
   const grid = gridOf(a.value.data) * gridOf(b.value.data);
   const k = a.value.shape.at(-1) as number;
@@ -308,14 +319,21 @@ const scatter: Rule = (n, args) => {
     evaluate({ ...as, attrs: { ...n.attrs, reduction } }, [errorOf(data), indices.value, errorOf(updates)]).data;
   if (how === "none") return { value, error: carried("none") };
   if (how === "min" || how === "max") return { value, error: carried("max") };
-  if (how === "mul") return { value, error: value.data.map(() => (exactly(data) && exactly(updates) ? 0 : Number.POSITIVE_INFINITY)) };
-  const total = evaluate({ ...as, attrs: { ...n.attrs, reduction: "add" } }, [size(data), indices.value, size(updates)]).data;
+  if (how === "mul")
+    return { value, error: value.data.map(() => (exactly(data) && exactly(updates) ? 0 : Number.POSITIVE_INFINITY)) };
+  const total = evaluate({ ...as, attrs: { ...n.attrs, reduction: "add" } }, [
+    size(data),
+    indices.value,
+    size(updates),
+  ]).data;
   const grid = Math.min(gridOf(data.value.data), gridOf(updates.value.data));
   const hits = count(indices.value.shape) + 1;
   const errors = carried("add");
   return {
     value,
-    error: value.data.map((r, i) => rounded(n.type.dtype, r, (errors[i] as number) + sumError(total[i] as number, grid, hits))),
+    error: value.data.map((r, i) =>
+      rounded(n.type.dtype, r, (errors[i] as number) + sumError(total[i] as number, grid, hits)),
+    ),
   };
 };
 

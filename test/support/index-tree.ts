@@ -96,7 +96,10 @@ export function forEachAssignment(sizes: Sizes, fn: (at: Record<string, number>)
   const at: Record<string, number> = {};
   const go = (d: number): void => {
     const key = keys[d];
-    if (key === undefined) return fn(at);
+    if (key === undefined) {
+      fn(at);
+      return;
+    }
     for (let v = 0; v < (sizes[key] as number); v++) {
       at[key] = v;
       go(d + 1);

@@ -22,12 +22,14 @@ export function floorMod(x: number, y: number): number {
 export const power = (x: number, y: number): number =>
   x === 1 || (x === -1 && Math.abs(y) === Number.POSITIVE_INFINITY) ? 1 : x ** y;
 
+const tailFrom = 1.25;
+
 /** The error function, to about 1e-16: a series of positive terms near 0 (Abramowitz and Stegun 7.1.6), 1 - erfc beyond. */
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (Number.isNaN(x)) return x;
   if (a > 6) return Math.sign(x);
-  if (a > 2.25) return Math.sign(x) * (1 - erfcTail(a));
+  if (a > tailFrom) return Math.sign(x) * (1 - erfcTail(a));
   let term = x;
   let sum = x;
   for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum); n++) {
@@ -39,14 +41,14 @@ export function erf(x: number): number {
 
 /** 1 - erf(x) with small relative error for large x too. */
 export function erfc(x: number): number {
-  return x > 2.25 ? erfcTail(x) : 1 - erf(x);
+  return x > tailFrom ? erfcTail(x) : 1 - erf(x);
 }
 
-/** erfc for x > 2 by its continued fraction (Abramowitz and Stegun 7.1.14), evaluated from the far end. */
+/** erfc for x > 1 by its continued fraction (Abramowitz and Stegun 7.1.14), evaluated from the far end; smaller arguments need more terms. */
 function erfcTail(x: number): number {
   if (x > 27.3) return 0;
   let t = 0;
-  for (let n = 100; n > 0; n--) t = n / 2 / (x + t);
+  for (let n = 25 + Math.ceil(150 / (x * x)); n > 0; n--) t = n / 2 / (x + t);
   return squareExp(x) / (Math.sqrt(Math.PI) * (x + t));
 }
 

@@ -37,9 +37,10 @@ export function floatBits(value: number): number {
 function floatText(value: number): string {
   const v = Math.fround(value);
   // A bitcast of a constant to infinity or NaN is a compile error; the result of a user's function is never a constant.
-  if (!Number.isFinite(v)) return `bits_1(${hex(floatBits(v))})`;
+  // Tint takes a constant vector of -0 for one of 0.
+  if (!Number.isFinite(v) || Object.is(v, -0)) return `bits_1(${hex(floatBits(v))})`;
   const text = String(v);
-  if (text.length > 10 || text.includes("e") || Object.is(v, -0)) return `bitcast<f32>(${hex(floatBits(v))})`;
+  if (text.length > 10 || text.includes("e")) return `bitcast<f32>(${hex(floatBits(v))})`;
   const dotted = text.includes(".") ? text : `${text}.0`;
   return v < 0 ? `(${dotted}f)` : `${dotted}f`;
 }
@@ -57,7 +58,7 @@ const scalarText: Readonly<Record<DType, (value: number) => string>> = {
 };
 
 /**
- * A WGSL expression of exactly this value (rounded to the dtype) at this width. Infinities and NaN are calls of the
+ * A WGSL expression of exactly this value (rounded to the dtype) at this width. Infinities, NaN and -0 are calls of the
  * helper `bits` at width 1, which the module must declare: {@link HelperSet} sees to it in literals made by its contexts.
  */
 export function literalText(value: number, dtype: DType, width: number): string {
@@ -109,7 +110,7 @@ export class HelperSet {
     return key;
   }
 
-  /** {@link literalText}, declaring the helper that infinities and NaN need. */
+  /** {@link literalText}, declaring the helper that infinities, NaN and -0 need. */
   literal(value: number, dtype: DType, width: number): string {
     const text = literalText(value, dtype, width);
     if (text.includes("bits_1(")) this.use("bits", 1);

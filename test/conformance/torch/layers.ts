@@ -91,10 +91,7 @@ function bilinear(x: Tensor, y: Tensor, w: Tensor, bias: Tensor | undefined): Te
   const n = batch.reduce((p, d) => p * d, 1);
   const [o, i, j] = shape(w) as [number, number, number];
   // [n, 1, i] · [o, i, j] would broadcast n against o; one product of matrices over i, then a sum over j.
-  const xw = s.reshape(
-    s.matmul(s.reshape(x, [n, i]), s.reshape(s.transpose(w, [1, 0, 2]), [i, o * j])),
-    [n, o, j],
-  );
+  const xw = s.reshape(s.matmul(s.reshape(x, [n, i]), s.reshape(s.transpose(w, [1, 0, 2]), [i, o * j])), [n, o, j]);
   const made = s.sum(s.mul(xw, s.reshape(y, [n, 1, j])), { axes: [2] });
   return s.reshape(bias ? s.add(made, bias) : made, [...batch, o]);
 }
@@ -142,7 +139,12 @@ export const layers: Readonly<Record<string, TorchOperator>> = {
     s.groupNorm(x, { groups: number(groups), ...affine(kw.weight, kw.bias, number(kw.eps, 1e-5)) }),
   "nn.functional.instance_norm": (x, _, kw) =>
     kw.use_input_stats === false
-      ? s.batchNorm(x, tensor(kw.running_mean), tensor(kw.running_var), affine(kw.weight, kw.bias, number(kw.eps, 1e-5)))
+      ? s.batchNorm(
+          x,
+          tensor(kw.running_mean),
+          tensor(kw.running_var),
+          affine(kw.weight, kw.bias, number(kw.eps, 1e-5)),
+        )
       : s.instanceNorm(x, affine(kw.weight, kw.bias, number(kw.eps, 1e-5))),
   "nn.functional.layer_norm": (x, [sizes, scale, bias], kw) =>
     s.layerNorm(x, {

@@ -48,9 +48,7 @@ const weighted = (l: Tensor, kw: Kwargs): Tensor => {
 /** e^x - y x, or x - y log x, with Stirling's terms where y > 1. */
 function poisson(x: Tensor, y: Tensor, kw: Kwargs): Tensor {
   const base =
-    kw.log_input === false
-      ? s.sub(x, s.mul(y, s.log(s.add(x, number(kw.eps, 1e-8)))))
-      : s.sub(s.exp(x), s.mul(y, x));
+    kw.log_input === false ? s.sub(x, s.mul(y, s.log(s.add(x, number(kw.eps, 1e-8))))) : s.sub(s.exp(x), s.mul(y, x));
   if (kw.full !== true) return base;
   const stirling = s.add(s.sub(s.mul(y, s.log(y)), y), s.mul(s.log(s.mul(y, 2 * Math.PI)), 0.5));
   return s.add(base, s.where(s.greater(y, 1), stirling, 0));

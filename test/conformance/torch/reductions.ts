@@ -1,5 +1,16 @@
 import * as s from "../../../src/index.ts";
-import { type Arg, axesOf, axisOf, flat, type Kwargs, number, shape, type Tensor, type TorchOperator, tensor } from "./values.ts";
+import {
+  type Arg,
+  axesOf,
+  axisOf,
+  flat,
+  type Kwargs,
+  number,
+  shape,
+  type Tensor,
+  type TorchOperator,
+  tensor,
+} from "./values.ts";
 
 type Options = { axes: readonly number[]; keepDims: boolean };
 
@@ -19,7 +30,10 @@ const arg =
   };
 
 const withIndices =
-  (value: (x: Tensor, o: Options) => Tensor, index: (x: Tensor, o: { axis: number; keepDims: boolean }) => Tensor): TorchOperator =>
+  (
+    value: (x: Tensor, o: Options) => Tensor,
+    index: (x: Tensor, o: { axis: number; keepDims: boolean }) => Tensor,
+  ): TorchOperator =>
   (x, [dim, keep]) => {
     if (x.rank === 0) return [x, s.cast(s.mul(x, 0), "i32")];
     const axis = axisOf(x, dim);

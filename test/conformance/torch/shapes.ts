@@ -1,5 +1,16 @@
 import * as s from "../../../src/index.ts";
-import { type Arg, axisOf, count, flat, number, numbers, shape, type Tensor, type TorchOperator, tensor } from "./values.ts";
+import {
+  type Arg,
+  axisOf,
+  count,
+  flat,
+  number,
+  numbers,
+  shape,
+  type Tensor,
+  type TorchOperator,
+  tensor,
+} from "./values.ts";
 
 /** Sizes with -1 for an axis that stays; leading axes may be new. */
 function expanded(x: Tensor, to: readonly number[]): Tensor {
@@ -24,7 +35,9 @@ function movedim(x: Tensor, from: readonly number[], to: readonly number[]): Ten
   from.forEach((f, i) => {
     perm[at(to[i] as number)] = at(f);
   });
-  const rest = shape(x).map((_, i) => i).filter((i) => !perm.includes(i));
+  const rest = shape(x)
+    .map((_, i) => i)
+    .filter((i) => !perm.includes(i));
   return s.transpose(
     x,
     perm.map((p) => (p < 0 ? (rest.shift() as number) : p)),
@@ -88,9 +101,15 @@ function padded(x: Tensor, pads: readonly number[], mode: string, value: number)
     high[x.rank - 1 - i] = pads[2 * i + 1] as number;
   }
   const negative = (p: number): number => Math.max(0, -p);
-  if (mode === "circular") return circular(cut(x, low.map(negative), high.map(negative)), low.map(positive), high.map(positive));
+  if (mode === "circular")
+    return circular(cut(x, low.map(negative), high.map(negative)), low.map(positive), high.map(positive));
   const modes = { constant: "constant", reflect: "reflection", replicate: "edge" } as const;
-  const wide = s.pad(x, { low: low.map(positive), high: high.map(positive), mode: modes[mode as keyof typeof modes], value });
+  const wide = s.pad(x, {
+    low: low.map(positive),
+    high: high.map(positive),
+    mode: modes[mode as keyof typeof modes],
+    value,
+  });
   return cut(wide, low.map(negative), high.map(negative));
 }
 

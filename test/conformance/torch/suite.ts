@@ -1,5 +1,5 @@
-import { bool, f32, i32, type Tensor } from "../../../src/index.ts";
 import type { DType } from "../../../src/base/dtype.ts";
+import { bool, f32, i32, type Tensor } from "../../../src/index.ts";
 import { sharedFile } from "../../support/shared.ts";
 import { readTorchCases, type TorchCase, type TorchOutput, type TorchTensor, type Value } from "./cases.ts";
 import { layers } from "./layers.ts";

@@ -1,6 +1,6 @@
 import { f16, f32, i32, type Tensor, u32 } from "../../../src/index.ts";
-import { applyOperator } from "./operators.ts";
 import type { CaseTensor, WebnnCase } from "./cases.ts";
+import { applyOperator } from "./operators.ts";
 
 const specs = { f32, f16, i32, u32 };
 

@@ -65,7 +65,9 @@ const castTypes: Readonly<Record<string, DType>> = {
 };
 
 const defined = <T extends object>(o: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+  Object.fromEntries(Object.entries(o).filter(([, v]) => v !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
 
 const number = (v: Argument): number => Number(String(v).replace(/n$/, ""));
 
@@ -91,10 +93,7 @@ function gemm(c: Call): Tensor {
 
 function layerNormalization(c: Call): Tensor {
   const x = c.tensor("input");
-  const axes = c.option<readonly number[]>(
-    "axes",
-    x.shape.map((_, i) => i).slice(1),
-  );
+  const axes = c.option<readonly number[]>("axes", x.shape.map((_, i) => i).slice(1));
   // Scale and bias have their axes in the order of `axes`; ours are ascending.
   const order = axes.map((_, i) => i).sort((i, j) => (axes[i] as number) - (axes[j] as number));
   const ascending = (t: Tensor | undefined): Tensor | undefined =>
@@ -171,8 +170,7 @@ export const operators: Readonly<Record<string, Operator>> = {
   gemm,
   greater: binary(s.greater),
   greaterOrEqual: binary(s.greaterEqual),
-  hardSigmoid: (c) =>
-    s.hardSigmoid(c.tensor("input"), { alpha: c.option("alpha", 0.2), beta: c.option("beta", 0.5) }),
+  hardSigmoid: (c) => s.hardSigmoid(c.tensor("input"), { alpha: c.option("alpha", 0.2), beta: c.option("beta", 0.5) }),
   hardSwish: unary(s.hardSwish),
   identity: unary((x) => x),
   instanceNormalization: (c) =>
@@ -231,7 +229,7 @@ export const operators: Readonly<Record<string, Operator>> = {
   sign: unary(s.sign),
   sin: unary(s.sin),
   slice,
-  softmax: (c) => s.softmax(c.tensor("input"), { axis: c.arg<number | undefined & Argument>("axis") ?? -1 }),
+  softmax: (c) => s.softmax(c.tensor("input"), { axis: c.arg<number | (undefined & Argument)>("axis") ?? -1 }),
   softplus: unary(s.softplus),
   softsign: unary(s.softsign),
   split,

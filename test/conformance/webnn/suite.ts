@@ -68,5 +68,9 @@ export function judge(engine: string, results: ReadonlyMap<string, string | unde
 /** One line for each kind of case that does not run. */
 export function skippedText(suite: Suite): string {
   const lines = [...suite.outOfScope].map(([reason, n]) => `  ${n} × ${reason}`).sort();
-  return [`not run: ${lines.length ? "out of scope:" : ""}`, ...lines, `  ${suite.unfit.length} × values fit no dtype`].join("\n");
+  return [
+    `not run: ${lines.length ? "out of scope:" : ""}`,
+    ...lines,
+    `  ${suite.unfit.length} × values fit no dtype`,
+  ].join("\n");
 }

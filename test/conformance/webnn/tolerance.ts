@@ -40,7 +40,8 @@ function sizesOf(op: CaseOperator, c: WebnnCase): Sizes {
   const a = shapeOf(op.args.a);
   const k = (op.options.aTranspose ? a.at(-2) : a.at(-1)) ?? 1;
   const x = shapeOf(op.args.input);
-  const n = op.name === "softmax" ? (x.at((op.args.axis as number | undefined) ?? -1) ?? 1) : sizeAlong(x, op.options.axes);
+  const n =
+    op.name === "softmax" ? (x.at((op.args.axis as number | undefined) ?? -1) ?? 1) : sizeAlong(x, op.options.axes);
   return { n, k };
 }
 

@@ -1,0 +1,34 @@
+import type { Region } from "../fuse/region.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { productOf, writeDirect } from "./contraction.ts";
+import { type Tile, tileBytes, tileThreads, writeTiled } from "./contraction-tiled.ts";
+import { matvecFits, writeMatvec } from "./matvec.ts";
+import type { Kernel } from "./kernel.ts";
+
+/** Workgroup tiles from large to small; the first that gives the device enough workgroups is taken. */
+export const tiles: readonly Tile[] = [
+  { m: 128, n: 64, k: 16, rows: 8, columns: 8 },
+  { m: 64, n: 64, k: 16, rows: 8, columns: 8 },
+  { m: 32, n: 32, k: 16, rows: 4, columns: 4 },
+];
+const enoughGroups: readonly number[] = [512, 96, 0];
+
+/** The variant of a contraction for a device: CPU adapters lose by workgroup memory, a few rows are a matrix-vector product. */
+export function writeContraction(region: Region, capabilities: Capabilities): Kernel {
+  const p = productOf(region.anchors[0] as Node);
+  if (!capabilities.software && matvecFits(p, region, capabilities)) return writeMatvec(region, capabilities);
+  const tile = capabilities.software ? undefined : chooseTile(region, capabilities);
+  return tile ? writeTiled(region, capabilities, tile) : writeDirect(region, capabilities);
+}
+
+function chooseTile(region: Region, capabilities: Capabilities): Tile | undefined {
+  const p = productOf(region.anchors[0] as Node);
+  const halfWords = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
+  if (p.k % 4 !== 0 || p.k === 0 || p.m * p.n < 256 || (halfWords && p.n % 4 !== 0)) return undefined;
+  const { limits } = capabilities;
+  const groups = (t: Tile): number => Math.ceil(p.m / t.m) * Math.ceil(p.n / t.n) * p.batches;
+  const fits = (t: Tile): boolean =>
+    tileBytes(t) <= limits.maxComputeWorkgroupStorageSize && tileThreads(t) <= limits.maxComputeInvocationsPerWorkgroup;
+  return tiles.find((t, i) => fits(t) && groups(t) >= (enoughGroups[i] as number));
+}

@@ -1,0 +1,1 @@
+export * as methods from "../../src/frontend/methods.ts";

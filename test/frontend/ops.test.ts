@@ -1,0 +1,196 @@
+import { expect, test } from "vitest";
+import * as s from "../../src/index.ts";
+import { rows } from "../../src/ir/ops.ts";
+import { methods } from "./methods.ts";
+
+const T = s.dim("T");
+const specs = {
+  x: s.f32(2, 3),
+  y: s.f32(3),
+  h: s.f16(2, 3),
+  i: s.i32(2, 3),
+  u: s.u32(2, 3),
+  b: s.bool(2, 3),
+  t: s.f32(4, T, 6),
+  img: s.f32(1, 4, 5, 5),
+  c: s.f32(4),
+  q: s.f32(1, 4, T, 8),
+  k: s.f32(1, 2, T, 8),
+  ids: s.i32(5),
+  pairs: s.i32(5, 2),
+  seed: s.u32(2),
+};
+type Inputs = s.Traced<typeof specs>;
+type Result = s.Tensor | readonly s.Tensor[];
+
+const unary = [
+  ...["neg", "abs", "sign", "floor", "ceil", "round", "trunc", "exp", "exp2", "expm1", "log", "log2", "log1p", "sqrt"],
+  ...["rsqrt", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "erf", "sigmoid"],
+  ...["logSigmoid", "relu", "silu", "softplus", "softsign", "hardSwish", "isNaN", "isInf"],
+] as const;
+const binary = ["add", "sub", "mul", "div", "pow", "mod", "min", "max", "atan2", "prelu"] as const;
+const compare = ["equal", "notEqual", "less", "lessEqual", "greater", "greaterEqual"] as const;
+const bits = ["and", "or", "xor", "shiftLeft", "shiftRight"] as const;
+const reductions = ["sum", "prod", "mean", "min", "max", "logSumExp", "l1", "l2", "sumSquare"] as const;
+
+const cases: Record<string, (t: Inputs) => Result> = {
+  ...Object.fromEntries(unary.map((op) => [op, ({ x }: Inputs) => x[op]()])),
+  ...Object.fromEntries(binary.map((op) => [op, ({ x, y }: Inputs) => [x[op](y), x[op](2)]])),
+  ...Object.fromEntries(compare.map((op) => [op, ({ x, y }: Inputs) => x[op](y)])),
+  ...Object.fromEntries(bits.map((op) => [op, ({ i }: Inputs) => i[op](1)])),
+  ...Object.fromEntries(
+    reductions.map((op) => [
+      `${op} (reduction)`,
+      ({ x }: Inputs) => [x[op](), x[op]({ axes: -1 }), x[op]({ axes: [1, 0], keepDims: true })],
+    ]),
+  ),
+  "not, bool and integer": ({ b, i }) => [s.not(b), s.not(i)],
+  "and, bool": ({ b }) => s.and(b, true),
+  "numbers on either side, rounded to the dtype": ({ x, h, i }) => [
+    s.sub(1, x),
+    s.add(h, 0.1),
+    s.mul(i, -3),
+    s.max(2, x),
+  ],
+  gelu: ({ x }) => [s.gelu(x), s.gelu(x, { approximate: "tanh" })],
+  elu: ({ x }) => [s.elu(x), s.elu(x, { alpha: 0.5 })],
+  leakyRelu: ({ x }) => s.leakyRelu(x),
+  hardSigmoid: ({ x }) => s.hardSigmoid(x),
+  where: ({ b, x, y }) => [s.where(b, x, y), s.where(b, x, 0), s.where(b, 1, y)],
+  clamp: ({ x, y }) => [s.clamp(x, 0, 1), s.clamp(x, y, null), s.clamp(x, null, 6), s.clamp(x, null, null)],
+  cast: ({ x }) => [s.cast(x, "f16"), s.cast(x, "f32")],
+  bitcast: ({ x }) => s.bitcast(x, "u32"),
+  any: ({ b }) => s.any(b, { axes: 0 }),
+  all: ({ b }) => s.all(b),
+  argMin: ({ x }) => s.argMin(x),
+  argMax: ({ x }) => s.argMax(x, { axis: 0, keepDims: true }),
+  cumSum: ({ x }) => [s.cumSum(x), s.cumSum(x, { axis: 0, exclusive: true, reverse: true })],
+  reduce: ({ x, i }) =>
+    s.reduce([x, i], {
+      axes: 1,
+      identity: [-Infinity, 0],
+      combine: ([a, ai], [b, bi]) => [a.max(b), s.where(b.greater(a), bi, ai)],
+    }),
+  reshape: ({ x, t }) => [s.reshape(x, [3, 2]), s.reshape(x, [-1]), s.reshape(t, [4, -1, 2, 3]), s.reshape(t, [-1, 6])],
+  transpose: ({ x, t }) => [s.transpose(x), s.transpose(t, [0, -1, 1])],
+  expand: ({ y }) => s.expand(y, [4, 3]),
+  "squeeze, unsqueeze": ({ img, x }) => [
+    s.squeeze(img),
+    s.squeeze(img, { axes: 0 }),
+    s.unsqueeze(x),
+    s.unsqueeze(x, { axes: [-1, 1] }),
+  ],
+  slice: ({ x, t }) => [
+    s.slice(x, [[1], [null, null, -2]]),
+    s.slice(t, [null, [-1]]),
+    s.slice(t, { starts: [0, 1], ends: [2] }),
+  ],
+  pad: ({ x }) => [
+    s.pad(x, { low: 1 }),
+    s.pad(x, { high: [0, 2], mode: "reflection" }),
+    s.pad(x, { low: 1, value: -1 }),
+  ],
+  concat: ({ x }) => s.concat([x, x], { axis: -1 }),
+  split: ({ t }) => [...s.split(t, { axis: -1, parts: 2 }), ...s.split(t, { sizes: [1, 3] })],
+  stack: ({ x }) => [s.stack([x, x]), s.stack([x, x], { axis: -1 })],
+  tile: ({ x }) => s.tile(x, [2, 1]),
+  flip: ({ x }) => [s.flip(x), s.flip(x, { axes: -1 })],
+  triangular: ({ x }) => [s.triangular(x), s.triangular(x, { upper: false, diagonal: -1 })],
+  matmul: ({ t, x, y }) => [
+    s.matmul(t, t, { transposeB: true }),
+    s.matmul(x, x, { transposeA: true }),
+    s.matmul(x, y),
+    s.matmul(y, x, { transposeB: true }),
+    s.matmul(y, y),
+  ],
+  einsum: ({ x }) => [s.einsum("ij, kj -> ik", x, x), s.einsum("ij", x)],
+  gather: ({ x, ids }) => [s.gather(x, ids), s.gather(x, ids, { axis: -1 })],
+  gatherElements: ({ x, i }) => s.gatherElements(x, i, { axis: 1 }),
+  gatherND: ({ x, pairs }) => s.gatherND(x, pairs),
+  scatterElements: ({ x, i }) => s.scatterElements(x, i, x, { axis: -1, reduction: "max" }),
+  scatterND: ({ x, pairs }) => s.scatterND(x, pairs, s.constant([1, 2, 3, 4, 5]), { reduction: "add" }),
+  scatterAdd: ({ c, ids }) => s.scatterAdd(c, ids, s.constant(1, [5])),
+  oneHot: ({ ids }) => [
+    s.oneHot(ids, { depth: 7 }),
+    s.oneHot(ids, { depth: T, axis: 0, dtype: "bool", on: 1, off: 0 }),
+  ],
+  softmax: ({ x }) => [s.softmax(x), s.softmax(x, { axis: 0 })],
+  logSoftmax: ({ x }) => s.logSoftmax(x),
+  layerNorm: ({ x, y }) => [
+    s.layerNorm(x),
+    s.layerNorm(x, { scale: y, bias: y, epsilon: 1e-6 }),
+    s.layerNorm(x, { bias: y }),
+  ],
+  rmsNorm: ({ x, y }) => s.rmsNorm(x, { scale: y, axes: [-1] }),
+  batchNorm: ({ img, c }) => [s.batchNorm(img, c, c), s.batchNorm(img, c, c, { bias: c })],
+  groupNorm: ({ img, c }) => s.groupNorm(img, { groups: 2, scale: c }),
+  instanceNorm: ({ img, c }) => [
+    s.instanceNorm(img),
+    s.instanceNorm(img.transpose([0, 2, 3, 1]), { layout: "nhwc", scale: c }),
+  ],
+  crossEntropy: ({ t, x }) => [
+    s.crossEntropy(x, s.constant([0, 1], undefined, "i32")),
+    s.crossEntropy(t.slice([null, [0, 1]]).reshape([4, 6]), s.iota([4]), { reduction: "none" }),
+  ],
+  attention: ({ q, k }) => [
+    s.attention(q, k, k, { causal: true }),
+    s.attention(q, k, k, { mask: s.constant(0, [1, 1]), scale: 1 }),
+  ],
+  rope: ({ q }) => s.rope(q, s.iota([T]), { pairing: "neighbours" }),
+  embedding: ({ x, ids }) => s.embedding(x, ids),
+  "random, each call with a stream of its own": ({ seed }) => [
+    s.randomBits(seed, [4]),
+    s.uniform(seed, [2, T]),
+    s.uniform(seed, [4], { low: -1, high: 1, dtype: "f16" }),
+    s.normal(seed, [4], { std: 0.02 }),
+    s.bernoulli(seed, [4], { p: 0.9 }),
+  ],
+  constant: () => [
+    s.constant(2),
+    s.constant(0.1, [2, 2], "f16"),
+    s.constant(true),
+    s.constant(new Float32Array([1, 2])),
+    s.constant(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      [4],
+      "i32",
+    ),
+    s.constant([true, false]),
+    s.constant(new Uint16Array([0x3c00, 0xc000]), [2], "f16"),
+  ],
+  iota: () => [s.iota([3]), s.iota([2, T], { axis: 0, dtype: "f32" })],
+};
+
+const textOf = (fn: (t: Inputs) => Result): string =>
+  String(s.compile(specs, fn))
+    .split("\n")
+    .filter((l) => !/^(graph|\) \{|}|$)/.test(l) && !/^ {2}%[a-z]+: /.test(l))
+    .join("\n");
+
+test("the graph of every op", async () => {
+  const text = Object.entries(cases).map(([name, fn]) => `${name}\n${textOf(fn)}\n`);
+  await expect(text.join("\n")).toMatchFileSnapshot("ops.txt");
+});
+
+test("every row of the op table can be reached", () => {
+  const used = new Set(Object.values(cases).flatMap((fn) => s.compile(specs, fn).graph.nodes.map((n) => n.op)));
+  expect(rows.map((r) => r.name).filter((r) => !used.has(r))).toEqual([]);
+});
+
+test("every function whose first parameter is a tensor is a method of the same meaning", () => {
+  expect(Object.keys(methods).length).toBeGreaterThan(90);
+  s.compile({ x: s.f32(2, 3) }, ({ x }) => {
+    for (const name of Object.keys(methods)) expect(typeof (x as never)[name], name).toBe("function");
+    return x
+      .add(1)
+      .mul(x)
+      .sum({ axes: [1] })
+      .reshape([2, 1])
+      .gelu();
+  });
+  const free = textOf(({ x, y }) => s.gelu(s.matmul(x, y)));
+  expect(textOf(({ x, y }) => x.matmul(y).gelu())).toBe(free);
+});
