@@ -1,5 +1,4 @@
-import { compile, f32, matmul as matmulOp, openDevice } from "sinter";
-import { makeTensor } from "sinter/runtime";
+import { compile, f32, makeTensor, matmul as matmulOp, openDevice } from "sinter";
 import { openAdapter } from "../src/node/adapters.ts";
 import { type Contender, compare, noise } from "./measure.ts";
 import { adapterText, type Result, type Row } from "./report.ts";

@@ -28,7 +28,7 @@ export interface MeasureOptions {
  * waits once, so that the wait does not hide short work.
  */
 export async function compare(a: Contender, b: Contender, options: MeasureOptions = {}): Promise<Comparison> {
-  const { pairs = 7, sampleMs = 150 } = options;
+  const { pairs = 5, sampleMs = 150 } = options;
   const repeats = [await calibrate(a, sampleMs), await calibrate(b, sampleMs)] as const;
   const times: { a: number; b: number }[] = [];
   for (let i = 0; i < pairs; i++) {

@@ -1,12 +1,22 @@
-import { compile, f32, gelu, layerNorm, matmul, openDevice, type Program, softmax, type Tensor } from "sinter";
-import { makeTensor } from "sinter/runtime";
+import {
+  compile,
+  f32,
+  gelu,
+  layerNorm,
+  makeTensor,
+  matmul,
+  openDevice,
+  type Program,
+  softmax,
+  type Tensor,
+} from "sinter";
 import { compare, noise } from "./measure.ts";
 import { adapterText, type Result, type Row } from "./report.ts";
 
 type Fn = (x: Record<string, Tensor>) => Tensor;
 interface Case {
   readonly name: string;
-  readonly shapes: Readonly<Record<string, readonly [number, number?]>>;
+  readonly shapes: Readonly<Record<string, readonly number[]>>;
   readonly fn: Fn;
 }
 
@@ -34,11 +44,10 @@ export async function ops(): Promise<Result> {
   try {
     const rows: Row[] = [];
     for (const c of cases) {
-      const specs = Object.fromEntries(Object.entries(c.shapes).map(([name, s]) => [name, f32(...(s as number[]))]));
+      const specs = Object.fromEntries(Object.entries(c.shapes).map(([name, s]) => [name, f32(...s)]));
       const inputs = Object.fromEntries(
         await Promise.all(
-          Object.entries(c.shapes).map(async ([name, s], i) => {
-            const shape = s as number[];
+          Object.entries(c.shapes).map(async ([name, shape], i) => {
             const data = noise(
               shape.reduce((n, d) => n * d, 1),
               i + 1,
@@ -49,7 +58,9 @@ export async function ops(): Promise<Result> {
       );
       const contender = async (label: string, program: Program<typeof specs, Tensor>) => {
         const session = await program.load(gpu);
-        const kernels = session.manifest.dispatches.length;
+        const before = gpu.counters.dispatches;
+        (await session.run(inputs)).dispose();
+        const kernels = gpu.counters.dispatches - before;
         return {
           label,
           kernels,

@@ -1,4 +1,4 @@
-import type { Gpu } from "../src/runtime/index.ts";
+import type { Gpu } from "sinter";
 import type { Comparison } from "./measure.ts";
 
 /** One line of a benchmark. */

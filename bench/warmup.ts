@@ -1,5 +1,4 @@
-import { compile, openDevice } from "sinter";
-import { warmup as warmUp } from "sinter/runtime";
+import { compile, openDevice, warmup as warmUp } from "sinter";
 import { encode, specs } from "../examples/encoder/model.ts";
 import { compileGraph } from "../src/compiler.ts";
 import { type Comparison, median } from "./measure.ts";

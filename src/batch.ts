@@ -3,12 +3,17 @@ import { BatchTensor } from "./batch-tensor.ts";
 import { checkDims, type Dims, inferDims, requireDims } from "./frontend/dims.ts";
 import { flattenSpecs, type Trace } from "./frontend/trace.ts";
 import { measure } from "./frontend/values.ts";
-import type { Manifest } from "./manifest/manifest.ts";
+import { shapeEqual, sizeOf } from "./ir/dim.ts";
+import { typeText } from "./ir/graph.ts";
+import { cacheOf } from "./loaded.ts";
+import type { Manifest, PortSpec } from "./manifest/manifest.ts";
 import { plainValue, resultTree, rolesOf, valuesFor } from "./ports.ts";
 import type { Program } from "./program.ts";
 import { Batch as RuntimeBatch, type BatchInput as RuntimeInput } from "./runtime/batch.ts";
 import type { Gpu, WaitOptions } from "./runtime/gpu.ts";
-import { loadManifest, type Session as RuntimeSession } from "./runtime/session.ts";
+import type { Session as RuntimeSession } from "./runtime/session.ts";
+import { GpuTensor, isGpuBuffer } from "./runtime/tensor.ts";
+import { toBytes } from "./runtime/values.ts";
 import type { Session, SessionInput } from "./session.ts";
 import type { Results, RunInputs, StateName } from "./types.ts";
 
@@ -57,7 +62,7 @@ export class Batch {
     for (const [path, v] of values) this.#checkHandle(path, v);
     const { manifest, session } =
       "inner" in target ? ofSession(this.gpu, target) : this.#ofProgram(target, values, options.dims);
-    const handles = new Map(manifest.outputs.map((port) => [port.name, new BatchTensor(this, port)]));
+    const handles = new Map([...manifest.outputs, ...manifest.state].map((p) => [p.name, new BatchTensor(this, p)]));
     const own = new Map(manifest.inputs.map((port) => [port.name, snapshot(port, values.get(port.name))]));
     this.#runs.push({ manifest, session, inputs: own, handles });
     return resultTree(traced, (name) => handles.get(name));
@@ -99,22 +104,21 @@ export class Batch {
     this.#submitted = true;
     this.gpu.check();
     const cache = cacheOf(this.gpu);
-    const used = this.#runs.filter((r) => !r.session).map((r) => r.manifest);
-    for (const m of used) cache.hold(m, options);
+    const held = this.#runs.filter((r) => !r.session).map((r) => r.manifest);
+    const loads = new Map(held.map((m) => [m, cache.hold(m)]));
     try {
       const batch = new RuntimeBatch(this.gpu);
       for (const run of this.#runs) {
-        const session = run.session ?? (await cache.session(run.manifest));
+        const load = loads.get(run.manifest) as Promise<RuntimeSession>;
+        const session = run.session ?? (await this.gpu.wait("loading a program", load, options));
         const inputs = [...run.inputs].map(([name, v]) => [name, v instanceof BatchTensor ? v.inner : v]);
         const results = batch.run(session, Object.fromEntries(inputs) as Record<string, RuntimeInput>);
-        for (const [name, handle] of run.handles) {
-          handle.inner = results[name];
-          if (handle.disposed) handle.dispose();
-        }
+        for (const name of Object.keys(session.state)) results[name]?.dispose();
+        for (const [name, handle] of run.handles) handle.resolve(session.state[name] ?? results[name]);
       }
       await batch.submit(options);
     } finally {
-      for (const m of used) cache.release(m);
+      for (const m of held) cache.release(m);
     }
   }
 }
@@ -139,58 +143,23 @@ function dimsFrom(traced: Trace, program: Program, values: ReadonlyMap<string, u
   return dims;
 }
 
-/** The caller may change its arrays as soon as the run is recorded. */
-function snapshot(port: Manifest["inputs"][number], value: unknown): unknown {
-  if (value instanceof BatchTensor) return value;
-  const plain = plainValue(port, value) as unknown;
-  if (ArrayBuffer.isView(plain)) return (plain as Float32Array).slice();
-  return Array.isArray(plain) ? structuredClone(plain) : plain;
+const words = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, bool: Uint32Array } as const;
+
+/** Checks a value and takes a copy of it: the caller may change its arrays as soon as the run is recorded. */
+function snapshot(port: PortSpec, value: unknown): unknown {
+  if (value instanceof BatchTensor || value instanceof GpuTensor) return checkType(port, value);
+  const plain = plainValue(port, value);
+  if (plain instanceof GpuTensor || isGpuBuffer(plain)) return plain;
+  const bytes = toBytes(port, plain).slice();
+  return new words[port.dtype](bytes.buffer, 0, sizeOf(port.shape));
 }
 
-/** Programs that batches loaded stay loaded, so that the next batch finds them. */
-interface Entry {
-  readonly session: Promise<RuntimeSession>;
-  users: number;
-}
-
-const kept = 64;
-
-class Cache {
-  readonly #gpu: Gpu;
-  readonly #entries = new Map<Manifest, Entry>();
-
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
+function checkType<T extends BatchTensor | GpuTensor>(port: PortSpec, value: T): T {
+  if (value.dtype !== port.dtype || !shapeEqual(value.shape, port.shape)) {
+    const code = value.dtype === port.dtype ? "wrong-size" : "wrong-dtype";
+    fail(code, `${JSON.stringify(port.name)} is ${typeText(port)}, and the tensor given for it ${typeText(value)}`, {
+      hint: "give a tensor of that dtype and shape",
+    });
   }
-
-  hold(manifest: Manifest, options: WaitOptions): void {
-    const known = this.#entries.get(manifest);
-    this.#entries.delete(manifest);
-    const entry = known ?? { session: loadManifest(this.#gpu, manifest, { signal: options.signal }), users: 0 };
-    entry.users++;
-    this.#entries.set(manifest, entry);
-    if (!known) entry.session.catch(() => this.#entries.delete(manifest));
-  }
-
-  session(manifest: Manifest): Promise<RuntimeSession> {
-    return (this.#entries.get(manifest) as Entry).session;
-  }
-
-  release(manifest: Manifest): void {
-    const entry = this.#entries.get(manifest);
-    if (entry) entry.users--;
-    for (const [m, e] of this.#entries) {
-      if (this.#entries.size <= kept) return;
-      if (e.users > 0) continue;
-      this.#entries.delete(m);
-      e.session.then((s) => s.dispose());
-    }
-  }
-}
-
-const caches = new WeakMap<Gpu, Cache>();
-function cacheOf(gpu: Gpu): Cache {
-  const known = caches.get(gpu) ?? new Cache(gpu);
-  caches.set(gpu, known);
-  return known;
+  return value;
 }

@@ -65,7 +65,9 @@ export class Session<S = unknown, R = unknown, W extends string = never, N exten
     const values = valuesFor(this.traced, this.#roles, "data", inputs);
     const flat = plainValues(this.inner.manifest.inputs, values);
     const results = await this.inner.run(flat, options);
-    return resultTree(this.traced, (name) => this.inner.state[name] ?? results[name]) as Results<R>;
+    const { state } = this.inner;
+    for (const name of Object.keys(state)) results[name]?.dispose();
+    return resultTree(this.traced, (name) => state[name] ?? results[name]) as Results<R>;
   }
 
   /** The state as a tree of tensors that show its current value whenever they are read. */

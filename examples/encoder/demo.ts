@@ -1,4 +1,4 @@
-import { compile, openDevice } from "sinter";
+import { compile, type ExplainReport, openDevice } from "sinter";
 import { architecture, loadWeights } from "./architecture.ts";
 import { toBatch } from "./batch.ts";
 import { encode, specs } from "./model.ts";
@@ -32,8 +32,8 @@ export interface Figures {
 }
 
 export interface Watcher {
-  /** The explain table, once the program is compiled for the device. */
-  explained(table: string): void;
+  /** What the compiler did, once the program is compiled for the device. */
+  explained(report: ExplainReport): void;
   progress(done: number, total: number, text: string): void;
 }
 
@@ -50,7 +50,7 @@ export async function runDemo(sentences: readonly string[], watcher: Watcher): P
     const started = performance.now();
     const program = compile(specs, encode, { weights: ["params"] });
     const explained = program.explain({ dims, capabilities: gpu.capabilities });
-    watcher.explained(String(explained));
+    watcher.explained(explained);
     const session = await program.load(gpu, {
       weights: { params: weights },
       dims,

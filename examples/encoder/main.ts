@@ -1,4 +1,4 @@
-import { SinterError } from "sinter";
+import { type ExplainReport, SinterError } from "sinter";
 import { progressBar, wantsColour } from "../shared/terminal.ts";
 import { help, parseOptions } from "./cli.ts";
 import { type Figures, runDemo, tolerance } from "./demo.ts";
@@ -20,8 +20,9 @@ async function main(args: readonly string[]): Promise<number> {
   const bar = progressBar(process.stderr);
   try {
     const figures = await runDemo(sentences, {
-      explained: (table) => {
-        if (!options.json) console.log(`Universal Sentence Encoder Lite, ${sentences.length} sentences\n\n${table}`);
+      explained: (report) => {
+        if (!options.json) console.log(`Universal Sentence Encoder Lite, ${sentences.length} sentences\n`);
+        if (!options.json) console.log(options.why ? report.text : kernelTable(report));
       },
       progress: bar.update,
     });
@@ -38,6 +39,12 @@ async function main(args: readonly string[]): Promise<number> {
     return 1;
   }
 }
+
+/** The report without the part that says why kernels did not fuse further. */
+const kernelTable = (report: ExplainReport): string => {
+  const table = report.text.split("\nnot fused:")[0] as string;
+  return `${table}${report.edges.length} tensors pass between kernels: --why says why they did not fuse\n`;
+};
 
 function report(f: Figures): void {
   const time = (ms: number): string =>

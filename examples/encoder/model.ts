@@ -78,7 +78,7 @@ function selfAttention(x: Tensor, mask: Tensor, w: Weights["first"]["attention"]
       .slice([null, null, [index * inner, (index + 1) * inner]])
       .reshape([B, T, architecture.heads, size])
       .transpose([0, 2, 1, 3]);
-  const mixed = attention(heads(0), heads(1), heads(2), { mask, scale: size ** -0.5 });
+  const mixed = attention(heads(0), heads(1), heads(2), { mask });
   return linear(mixed.transpose([0, 2, 1, 3]).reshape([B, T, inner]), w.output);
 }
 

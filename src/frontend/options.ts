@@ -28,7 +28,9 @@ export function readOptions<O extends object, D extends { [K in keyof O]-?: O[K]
     if (value === undefined) continue;
     const like = (defaults as Record<string, unknown>)[name];
     if (like !== undefined && typeof like !== "object" && typeof value !== typeof like) {
-      fail("bad-option", `${op}: ${name} must be a ${typeof like}, not ${describe(value)}`);
+      fail("bad-option", `${op}: ${name} must be a ${typeof like}, not ${describe(value)}`, {
+        hint: `the default is ${name}: ${JSON.stringify(like)}`,
+      });
     }
     out[name] = value;
   }

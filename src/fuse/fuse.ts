@@ -4,7 +4,7 @@ import { unravel, ravel } from "../ir/index-expr.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Group, Grouping, pointOf, readsSamePoint, rowsOf } from "./groups.ts";
-import { countOf, isAnchor, isElementwise, isStored, keepsOrder, shapeOf } from "./pull.ts";
+import { countOf, isAnchor, isElementwise, isStored, keepsOrder, permutedFrom, shapeOf } from "./pull.ts";
 import type { Family, Region } from "./region.ts";
 
 /** `legal` fuses everything that is legal; `profit` also asks whether it moves fewer bytes; `off` makes a kernel of every primitive. */
@@ -198,6 +198,11 @@ function sameRows(g: Rows, h: Rows): boolean {
 /** A kernel for a node that must be stored: one that computes it anyway at its own elements, or one of its own. */
 function home(f: Fuser, n: Node): void {
   const { grouping } = f;
+  if (f.mode !== "off" && isElementwise(n)) {
+    absorb(f, n);
+    if (grouping.owner.has(n)) return;
+  }
+  if (f.mode !== "off" && storeThroughView(f, n)) return;
   if (f.mode !== "off" && !isStored(n)) {
     for (const g of grouping.groups) {
       const computes = g.family === "row" ? countOf(n) === g.space.reduce((p, d) => p * d, 1) : false;
@@ -211,6 +216,18 @@ function home(f: Fuser, n: Node): void {
     }
   }
   grouping.own(grouping.open("pointwise", shapeOf(n)), n);
+}
+
+/** A permuted result is written to its place by the kernel that computes it, instead of being copied there. */
+function storeThroughView(f: Fuser, n: Node): boolean {
+  const base = permutedFrom(n);
+  const g = f.grouping.owner.get(base);
+  if (base === n || !g || g.family === "scan" || g.family === "scatter") return false;
+  const words = n.type.dtype !== "f16" || f.capabilities.features.f16;
+  if (!words || countOf(base) !== g.space.reduce((p, d) => p * d, 1) || overLimit(f, g, [n])) return false;
+  if (g.axes.length && countOf(base) === rowsOf(g)) return false;
+  f.grouping.own(g, n);
+  return true;
 }
 
 /** Does the group compute the unowned node on the way to a member? */

@@ -1,5 +1,6 @@
 import type { Graph, Node } from "../ir/graph.ts";
 import { type Index, ravel, unravel, variable } from "../ir/index-expr.ts";
+import { rowOf } from "../ir/ops.ts";
 import { countOf, isAnchor, isStored, readsOf, shapeOf } from "./pull.ts";
 import type { Family } from "./region.ts";
 
@@ -160,15 +161,15 @@ export function readsSamePoint(grouping: Grouping, group: Group, node: Node, ind
   const seen = new Set<string>();
   const visit = (n: Node, at: readonly Index[]): boolean => {
     const owner = grouping.owner.get(n);
-    if (owner === group) {
+    if (owner === group && rowOf(n.op).kind !== "view") {
       const expected = point.of(n);
       return expected !== undefined && keyOf(expected) === keyOf(at);
     }
-    if (owner || isStored(n)) return true;
+    if ((owner && owner !== group) || isStored(n)) return true;
     const key = `${n.id}|${keyOf(at)}`;
     if (seen.has(key)) return true;
     seen.add(key);
-    if (![...grouping.leavesOf(n)].some((l) => group.members.has(l))) return true;
+    if (!owner && ![...grouping.leavesOf(n)].some((l) => group.members.has(l))) return true;
     return readsOf(n, at).every((r) => visit(r.arg, r.index));
   };
   return visit(node, index);

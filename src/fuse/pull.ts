@@ -12,6 +12,13 @@ export const isElementwise = (n: Node): boolean => rowOf(n.op).elementwise !== u
 /** Views whose result has the same elements in the same order. */
 export const keepsOrder = (n: Node): boolean => n.op === "reshape";
 
+/** The node below the transposes and reshapes that `n` is: the same elements in another order. */
+export function permutedFrom(n: Node): Node {
+  let at = n;
+  while (at.op === "reshape" || at.op === "transpose") at = at.args[0] as Node;
+  return at;
+}
+
 export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly number[];
 export const countOf = (n: Node): number => shapeOf(n).reduce((p, d) => p * d, 1);
 

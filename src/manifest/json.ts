@@ -8,11 +8,13 @@ const format = "sinter-manifest";
 
 /**
  * A manifest as JSON: the words of `const` buffers in base64 (little-endian), and a SHA-256 over the whole, so that a
- * damaged file is refused instead of running a wrong program.
+ * damaged file is refused instead of running a wrong program. Fails with `bad-manifest` as {@link checkManifest} does.
  */
 export function manifestToJson(manifest: Manifest): string {
-  const buffers = manifest.buffers.map((b) => (b.init ? { ...b, init: encodeWords(b.init) } : b));
-  const body = JSON.stringify({ ...manifest, buffers });
+  // Fields in the order of the schema: equal manifests have equal texts.
+  const m = checkManifest(manifest);
+  const buffers = m.buffers.map((b) => (b.init ? { ...b, init: encodeWords(b.init) } : b));
+  const body = JSON.stringify({ ...m, buffers });
   return `{"format":${JSON.stringify(format)},"sha256":"${sha256(body)}","manifest":${body}}`;
 }
 

@@ -1,7 +1,10 @@
-import { setAdapterOpener } from "../runtime/device.ts";
+import { type OpenDeviceOptions, openDevice as open, setAdapterOpener } from "../runtime/device.ts";
+import type { Gpu } from "../runtime/gpu.ts";
 import { openAdapter } from "./adapters.ts";
 
-setAdapterOpener(openAdapter);
-
-/** `openDevice` as in browsers, on adapters that Dawn opens in Node. */
-export { openDevice } from "../runtime/device.ts";
+/** `openDevice` as in browsers, on adapters that Dawn opens in Node: see {@link openAdapter} for their names. */
+export function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
+  // Here and not when the module is loaded: bundlers drop modules that are imported for their effects alone.
+  setAdapterOpener(openAdapter);
+  return open(options);
+}

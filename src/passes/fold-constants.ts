@@ -1,22 +1,20 @@
 import { isConcrete } from "../ir/dim.ts";
-import { type Graph, type GraphBuilder, type Node, rewriteGraph } from "../ir/graph.ts";
+import type { Graph, GraphBuilder, Node } from "../ir/graph.ts";
 import { interpretNode } from "../ir/interpret.ts";
 import { count, type NDArray, ndarray } from "../ir/ndarray.ts";
 import { rowOf } from "../ir/ops.ts";
+import { replaceNodes } from "./rewrite.ts";
 
 /** Results with more elements stay computed: they would cost more to store and send than to compute. */
 const largest = 65_536;
 
 /** Computes nodes whose arguments are all constants, rounding to their dtypes. A tensor of one value stays a `const`. */
 export function foldConstants(graph: Graph): Graph {
-  let changed = false;
-  const out = rewriteGraph(graph, (node, args, b) => {
-    if (!args.every(isData)) return undefined;
-    const made = node.op === "literal" ? splat(b, node) : args.length ? fold(b, node, args) : undefined;
-    if (made) changed = true;
-    return made;
+  return replaceNodes(graph, (node, args, b) => {
+    if (node.op === "literal") return splat(b, node);
+    const made = args.length && args.every(isData) ? fold(b, node, args) : undefined;
+    return made && [made];
   });
-  return changed ? out : graph;
 }
 
 const isData = (n: Node): boolean => n.op === "const" || n.op === "literal";
@@ -53,8 +51,9 @@ function constant(b: GraphBuilder, { dtype, shape, data }: NDArray): Node {
 }
 
 /** A literal of one value repeated, as a `const`. */
-function splat(b: GraphBuilder, node: Node): Node | undefined {
+function splat(b: GraphBuilder, node: Node): [Node] | undefined {
   const data = node.attrs.data as ArrayLike<number>;
-  for (let i = 1; i < data.length; i++) if (!Object.is(data[i], data[0])) return undefined;
-  return b.const(data[0] ?? 0, node.type.dtype, node.type.shape);
+  const value = data[0] ?? 0;
+  for (let i = 1; i < data.length; i++) if (!Object.is(data[i], value)) return undefined;
+  return [b.const(value, node.type.dtype, node.type.shape)];
 }

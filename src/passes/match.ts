@@ -1,4 +1,4 @@
-import { type Dim, isConcrete, type Shape, shapeEqual } from "../ir/dim.ts";
+import { isConcrete, type Shape, shapeEqual } from "../ir/dim.ts";
 import type { GraphBuilder, Node } from "../ir/graph.ts";
 
 /** The value that a node is filled with, or undefined. */
@@ -18,5 +18,3 @@ export const toShape = (b: GraphBuilder, x: Node, shape: Shape): Node =>
 
 /** The shape as numbers, or undefined while a size is symbolic. */
 export const numbersOf = (shape: Shape): readonly number[] | undefined => (isConcrete(shape) ? shape : undefined);
-
-export const isOne = (d: Dim): boolean => d === 1;

@@ -121,18 +121,21 @@ function swap(b: GraphBuilder, x: Node): Node {
   return undone ? (x.args[0] as Node) : b.add("transpose", [x], { perm });
 }
 
-/** [..., Hk, S, D] of which x [..., Hq, S, D] repeats each head for its group of queries, through reshape and expand. */
+/** [..., Hk, S, D] of which x [..., Hq, S, D] repeats each head for its group of queries, by an expand or with a reshape after it. */
 function ungroup(b: GraphBuilder, x: Node): Node | undefined {
-  const repeated = x.op === "reshape" ? (x.args[0] as Node) : undefined;
-  const one = repeated?.op === "expand" ? (repeated.args[0] as Node) : undefined;
-  const to = repeated && numbersOf(repeated.type.shape);
-  const from = one && numbersOf(one.type.shape);
-  if (!one || !to || !from || from.length !== to.length || to.length < 4) return undefined;
+  const repeated = x.op === "reshape" ? (x.args[0] as Node) : x;
+  const one = repeated.op === "expand" ? (repeated.args[0] as Node) : undefined;
+  const to = numbersOf(repeated.type.shape);
+  const narrow = one && numbersOf(one.type.shape);
+  if (!one || !to || !narrow) return undefined;
   const group = to.length - 3;
-  const onlyGroup = from.every((d, i) => (i === group ? d === 1 : d === to[i]));
-  const tail = [(to[group - 1] as number) * (to[group] as number), ...to.slice(-2)];
-  if (!onlyGroup || !shapeEqual(x.type.shape.slice(-3), tail)) return undefined;
-  return b.add("reshape", [one], { shape: [...x.type.shape.slice(0, -3), to[group - 1] as number, ...to.slice(-2)] });
+  const from = [...new Array<number>(to.length - narrow.length).fill(1), ...narrow];
+  if (!from.every((d, i) => (i === group ? d === 1 : d === to[i]))) return undefined;
+  // A reshape has joined the heads with their groups; without one there is a single head for all.
+  const heads = repeated === x ? 1 : (to[group - 1] ?? 0);
+  const [last, before] = [to.slice(-2), x.type.shape.slice(0, -3)];
+  if (!shapeEqual(x.type.shape.slice(-3), [heads * (to[group] as number), ...last])) return undefined;
+  return b.add("reshape", [one], { shape: [...before, heads, ...last] });
 }
 
 /** q [..., Hq, T, D], k [..., Hk, S, D], v [..., Hk, S, Dv] with the same leading axes. */

@@ -78,7 +78,7 @@ export function countReaders(graph: Graph): Map<Node, number> {
 
 /**
  * Rebuilds a graph bottom-up. `fn` gets each node but inputs, with its already rewritten arguments (the same array when
- * none changed), and gives its replacement, one tensor for each result, or undefined to keep it. `now` tells what an
+ * none changed), and gives its replacement, one tensor for each result or one node with as many, or undefined to keep it. `now` tells what an
  * earlier node has become. Returns the same graph when nothing was replaced.
  */
 export function replaceNodes(
@@ -96,7 +96,7 @@ export function replaceNodes(
     const tuple = n.op === "result" ? tuples.get(n.args[0] as Node) : undefined;
     b.place = n.place;
     const made = tuple ? [tuple[n.attrs.index as number] as Node] : fn(n, args, b, now);
-    if (made && n.results) tuples.set(n, made);
+    if (made && n.results && !made[0]?.results) tuples.set(n, made);
     if (made) changed.set(n, made[0] as Node);
     else if (args !== n.args) changed.set(n, b.add(n.op, args, n.attrs));
   }

@@ -7,4 +7,11 @@ import { selectRules } from "./rules/select.ts";
 import { sumRules } from "./rules/sums.ts";
 
 /** Applies the algebra of the ops, one file of `rules` for each. */
-export const simplify = rulePass([...arithmeticRules, ...powerRules, ...orderRules, ...logicRules, ...selectRules, ...sumRules]);
+export const simplify = rulePass([
+  ...arithmeticRules,
+  ...powerRules,
+  ...orderRules,
+  ...logicRules,
+  ...selectRules,
+  ...sumRules,
+]);

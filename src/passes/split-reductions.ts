@@ -24,7 +24,8 @@ export function splitReductions(graph: Graph, options: SplitOptions = {}): Graph
   const users = usersOf(graph);
   return replaceNodes(graph, (n, args, b) => {
     const runs = rowOf(n.op).kind === "reduction" ? runsOf(n) : undefined;
-    if (!runs || runs.rows >= maxRows || !mayReorder(n, runs)) return undefined;
+    // A tensor has at most eight axes, and one run becomes two.
+    if (!runs || runs.sizes.length === 8 || runs.rows >= maxRows || !mayReorder(n, runs)) return undefined;
     const least = feedsRow(n, users) ? minRowElements : minElements;
     return runs.elements > least ? split(b, n, args, runs) : undefined;
   });
@@ -76,13 +77,18 @@ function feedsRow(n: Node, users: ReadonlyMap<Node, readonly Node[]>): boolean {
   return visit(n);
 }
 
-/** How many partial results a run of `n` elements gets: a divisor near the square root when there is one, else a padded count. */
+/**
+ * How many partial results a run of `n` elements gets: a divisor near the square root when there is one, best one that
+ * leaves lengths in fours (rows then load as vectors), else a padded count.
+ */
 function partials(n: number): { parts: number; length: number } {
   const ideal = Math.min(4096, Math.ceil(Math.sqrt(n)));
-  for (let d = 0; d < ideal / 2; d++) {
-    for (const parts of [ideal - d, ideal + d]) if (n % parts === 0) return { parts, length: n / parts };
+  for (const unit of [4, 1]) {
+    for (let d = 0; d < ideal / 2; d++) {
+      for (const parts of [ideal - d, ideal + d]) if (n % (parts * unit) === 0) return { parts, length: n / parts };
+    }
   }
-  const length = Math.ceil(n / ideal);
+  const length = Math.ceil(n / ideal / 4) * 4;
   return { parts: Math.ceil(n / length), length };
 }
 

@@ -86,7 +86,7 @@ export class Batch {
     this.gpu = gpu;
   }
 
-  /** Records a run of `session`; returns one handle for each output, by name. */
+  /** Records a run of `session`; returns one handle for each of the session's outputs, by name. */
   run(session: Session, inputs: Readonly<Record<string, BatchInput>> = {}): Record<string, BatchTensor> {
     this.#checkOpen();
     this.gpu.check();
@@ -99,7 +99,7 @@ export class Batch {
     });
     const own = bound.inputs.map((i) => (i.kind === "bytes" ? { ...i, bytes: i.bytes.slice() } : i));
     const call = makeCall(session, { ...bound, inputs: own });
-    const handles = manifest.outputs.map((port, i) => new BatchTensor(this, call, port, i));
+    const handles = session.outputs.map((port, i) => new BatchTensor(this, call, port, i));
     this.#calls.push({ call, handles });
     return Object.fromEntries(handles.map((h) => [h.name, h]));
   }

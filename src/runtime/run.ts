@@ -43,11 +43,11 @@ const listNames = Object.keys(lists) as (keyof typeof lists)[];
 
 /** Bytes of memory a call needs, by list of the call. */
 function needs(c: Call, options: StartOptions): Record<keyof typeof lists, number[]> {
-  const { outputs } = c.session.manifest;
+  const { results, stateMoves } = c.session.loaded;
   return {
-    results: outputs.map(bytesOf),
-    temporaries: c.session.loaded.stateMoves.filter((s) => s.temporary).map((s) => s.port.window.size),
-    staging: options.read ? outputs.map(bytesOf) : [],
+    results: results.map(bytesOf),
+    temporaries: stateMoves.filter((s) => s.temporary).map((s) => s.port.window.size),
+    staging: options.read ? results.map(bytesOf) : [],
     slots: options.slots ? c.bound.inputs.flatMap((i) => (i.kind === "bytes" ? [i.bytes.length] : [])) : [],
   };
 }
@@ -260,8 +260,8 @@ function encodeInputs(gpu: Gpu, encoder: GPUCommandEncoder, call: Call, slots: b
 
 /** Results first: they may be computed where a state's new value lies. */
 function encodeOutputs(encoder: GPUCommandEncoder, call: Call): void {
-  const { storage, stateMoves } = call.session.loaded;
-  call.session.manifest.outputs.forEach((port, i) => {
+  const { storage, stateMoves, results } = call.session.loaded;
+  results.forEach((port, i) => {
     if (port.shape.includes(0)) return;
     const from = storage.places[port.window.buffer]!;
     const bytes = bytesOf(port);
@@ -293,7 +293,7 @@ function finish(gpu: Gpu, calls: readonly Call[], epoch: number): Results[] {
     const leases = call.results.splice(0);
     const staged = call.staging.splice(0);
     return Object.fromEntries(
-      call.session.manifest.outputs.map((port, i) => {
+      call.session.outputs.map((port, i) => {
         const lease = leases[i]!;
         const staging = staged[i];
         const place: Place = { buffer: lease.buffer, offset: 0, lease };

@@ -28,6 +28,8 @@ export interface Loaded {
   readonly manifest: Manifest;
   readonly storage: Storage;
   readonly stateMoves: readonly StateMove[];
+  /** Outputs that runs hand out: an output that is the new value of a state is read from the state instead. */
+  readonly results: readonly PortSpec[];
 }
 
 /** How `next` becomes a state: directly, or through `temporary` where states exchange their places. */
@@ -73,8 +75,9 @@ export class Session {
     return this.manifest.inputs;
   }
 
+  /** What a run gives. An output that is the new value of a state is not among them: read it from `state`. */
   get outputs(): readonly PortSpec[] {
-    return this.manifest.outputs;
+    return this.#loaded.results;
   }
 
   /** @internal */
@@ -87,7 +90,7 @@ export class Session {
    * Runs the program once. Resolves as soon as the work is submitted; overlapping runs take effect in the order of the
    * calls. Arrays are read before the call returns.
    * @param inputs one value for each input, by name
-   * @returns one tensor for each output, by name
+   * @returns one tensor for each of {@link outputs}, by name
    */
   async run(
     inputs: Readonly<Record<string, InputValue>> = {},
@@ -141,7 +144,7 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
   const warm = options.strict === true || !gpu.pipelines.strict;
   const { storage } = await prepare(gpu, m, given, options, warm);
   try {
-    const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m) };
+    const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m), results: resultsOf(m) };
     m.buffers.forEach((b, i) => {
       if (b.init && b.init.length > 0) {
         const bytes = new Uint8Array(b.init.buffer, b.init.byteOffset, b.init.byteLength);
@@ -195,6 +198,11 @@ async function upload(
     if (copies > 0) gpu.submit([encoder.finish()]);
   };
   if (inputs.length > 0) await gpu.inOrder(() => gpu.scoped(`write the ${side}`, write, options));
+}
+
+function resultsOf(m: Manifest): readonly PortSpec[] {
+  const states = new Set(m.state.map((s) => s.name));
+  return m.outputs.filter((o) => !states.has(o.name));
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, div, type Index, indexText, int, mod, ravel, unravel, variable } from "../ir/index-expr.ts";
+import { add, div, type Index, indexText, int, mod, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
-import { closeFrame, type Frame, indexFor, type Kernel, openFrame } from "./kernel.ts";
+import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { typeOf } from "./storage.ts";
 
 const groupSize = 64;
@@ -108,15 +108,12 @@ export function writeAttention(region: Region, capabilities: Capabilities): Kern
 }
 
 function writeOut(frame: Frame, s: Sizes, at: readonly Index[], width: number, parts: readonly Index[], out: readonly string[]): void {
-  const { e, region, outputs } = frame;
+  const { e } = frame;
   e.width = width;
   parts.forEach((d, i) => {
     const value = e.let(`${out[i]} * norm`, width, "f32");
     e.provide(s.node, () => value);
-    for (const n of region.outputs) {
-      const index = [...at, d];
-      e.store(outputs.get(n)!, ravel(index, region.space), e.result(n, indexFor(n, index, region.space)));
-    }
+    writeAt(frame, frame.region.outputs, [...at, d]);
   });
 }
 

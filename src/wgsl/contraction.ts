@@ -2,8 +2,8 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
-import { add, div, type Index, indexText, int, mod, ravel, scale, unravel, variable } from "../ir/index-expr.ts";
-import { closeFrame, type Frame, indexFor, type Kernel, openFrame } from "./kernel.ts";
+import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
+import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { typeOf } from "./storage.ts";
 
 /** Sizes of a batched product [batch…, M, K] × [batch…, K, N]. */
@@ -47,12 +47,8 @@ export const multiplyAdd = (dtype: string, a: string, b: string, c: string): str
 
 /** Evaluates every output of the region at (batch, m, n + lane) with `value` as the product, and stores it. */
 export function writeEpilogue(frame: Frame, p: Product, at: readonly Index[], value: Value): void {
-  const { e, region, outputs } = frame;
-  e.provide(p.node, () => value);
-  for (const n of region.outputs) {
-    const v = e.result(n, indexFor(n, at, region.space));
-    e.store(outputs.get(n)!, ravel(at, region.space), v);
-  }
+  frame.e.provide(p.node, () => value);
+  writeAt(frame, frame.region.outputs, at);
 }
 
 /** Rows and columns an invocation of the direct variant computes. */

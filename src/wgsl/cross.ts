@@ -13,14 +13,7 @@ export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonl
   const { e, capabilities } = w.frame;
   const { s } = w;
   const size = s.threads * s.rowsPerGroup;
-  const arrays = values.map((v) => {
-    const name = e.fresh("sh");
-    w.shared.push({
-      text: `var<workgroup> ${name}: array<${typeOf(v.dtype, v.width)}, ${size}>;`,
-      bytes: size * storageBytes[v.dtype] * v.width,
-    });
-    return name;
-  });
+  const arrays = sharedArrays(w, values, size);
   const [first] = values as [Value];
   if (
     acc.isSum &&
@@ -66,4 +59,20 @@ export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonl
   const out = values.map((v, i) => e.let(`${arrays[i]}[${base}]`, v.width, v.dtype));
   e.line("workgroupBarrier();");
   return out;
+}
+
+/**
+ * A workgroup array for each state. Reductions of a kernel use the same ones in turn: the barrier after the result was
+ * read lets the next one write.
+ */
+function sharedArrays(w: RowWriter, states: readonly Value[], size: number): string[] {
+  const taken = new Set<string>();
+  return states.map((v) => {
+    const type = typeOf(v.dtype, v.width);
+    const known = w.shared.find((a) => a.type === type && !taken.has(a.name));
+    const array = known ?? { name: w.frame.e.fresh("sh"), type, size, bytes: size * storageBytes[v.dtype] * v.width };
+    if (!known) w.shared.push(array);
+    taken.add(array.name);
+    return array.name;
+  });
 }

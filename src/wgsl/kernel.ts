@@ -1,4 +1,5 @@
 import type { Region } from "../fuse/region.ts";
+import { permutedFrom } from "../fuse/pull.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { elements, Emitter } from "./emitter.ts";
@@ -55,6 +56,7 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     ...(e.storage.usesHalf() ? ["enable f16;"] : []),
     ...(subgroups ? ["enable subgroups;"] : []),
     ...e.storage.declarations(),
+    ...e.storage.functions(),
     ...(parts.declarations ?? []),
     e.helpers.text(),
     `@compute @workgroup_size(${parts.workgroupSize.join(", ")})`,
@@ -83,6 +85,37 @@ export function foldGroups(n: number, limit: number): [number, number] {
   if (n <= limit) return [n, 1];
   const y = Math.ceil(n / limit);
   return [Math.ceil(n / y), y];
+}
+
+/**
+ * Computes every given output at a point of the region's space and stores it. An output that is a permutation of a
+ * computed node is stored where the permutation puts the element.
+ */
+export function writeAt(frame: Frame, list: readonly Node[], index: readonly Index[]): void {
+  const { e, region, outputs } = frame;
+  for (const n of list) {
+    const base = region.members.includes(permutedFrom(n)) ? permutedFrom(n) : n;
+    const at = indexFor(base, index, region.space);
+    const value = e.result(base, at);
+    e.store(outputs.get(n)!, placeOf(n, base, at), value);
+  }
+}
+
+/** Offset in `n` of the element that is at `at` in `base`, through the transposes and reshapes between them. */
+function placeOf(n: Node, base: Node, at: readonly Index[]): Index {
+  const chain: Node[] = [];
+  for (let v = n; v !== base; v = v.args[0] as Node) chain.unshift(v);
+  let index = at;
+  let shape = base.type.shape as readonly number[];
+  for (const v of chain) {
+    const to = v.type.shape as readonly number[];
+    index =
+      v.op === "transpose"
+        ? (v.attrs.perm as number[]).map((p) => index[p] as Index)
+        : unravel(ravel(index, shape), to);
+    shape = to;
+  }
+  return ravel(index, shape);
 }
 
 /** The index at which `node` is read when the region is at `index` of its space: the same element in row-major order. */

@@ -2,7 +2,7 @@ import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { elements, lane } from "./emitter.ts";
 import { add, scale, unravel } from "../ir/index-expr.ts";
-import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
+import { closeFrame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 
 const groupSize = 64;
 
@@ -21,9 +21,6 @@ export function writePointwise(region: Region, capabilities: Capabilities): Kern
     e.line(`if (i >= ${steps}u) { return; }`);
   }
   const linear = add(scale(at, width), lane(width));
-  for (const n of region.outputs) {
-    const value = e.result(n, unravel(linear, n.type.shape as readonly number[]));
-    e.store(frame.outputs.get(n)!, linear, value);
-  }
+  writeAt(frame, region.outputs, unravel(linear, region.space));
   return closeFrame(frame, { variant: `pointwise_x${width}`, workgroupSize: [groupSize, 1, 1], groups });
 }

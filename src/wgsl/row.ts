@@ -5,8 +5,8 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { crossInvocations } from "./cross.ts";
 import { elements, type Emitter, lane, type Value } from "./emitter.ts";
-import { add, type Index, ravel, scale, unravel, variable } from "../ir/index-expr.ts";
-import { closeFrame, type Frame, indexFor, type Kernel, openFrame } from "./kernel.ts";
+import { add, type Index, scale, unravel, variable } from "../ir/index-expr.ts";
+import { closeFrame, type Frame, indexFor, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
 import { typeOf } from "./storage.ts";
 
@@ -45,7 +45,7 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     variant: `row_${s.name}`,
     workgroupSize: [size, 1, 1],
     groups,
-    declarations: writer.shared.map((d) => d.text),
+    declarations: writer.shared.map((a) => `var<workgroup> ${a.name}: array<${a.type}, ${a.size}>;`),
     workgroupBytes: bytes,
     subgroups: writer.usesSubgroups,
   });
@@ -56,7 +56,8 @@ export interface RowWriter {
   readonly s: RowSchedule;
   readonly row: Index;
   readonly valid: string;
-  readonly shared: { readonly text: string; readonly bytes: number }[];
+  /** Workgroup arrays, shared by the reductions. */
+  readonly shared: { readonly name: string; readonly type: string; readonly size: number; readonly bytes: number }[];
   usesSubgroups: boolean;
 }
 
@@ -220,10 +221,7 @@ function writeOutputs(w: RowWriter): void {
   e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
   const step = variable(c, steps - 1);
   const index = spaceIndex(w, s.colWidth === 1 ? step : add(scale(step, s.colWidth), lane(s.colWidth)));
-  for (const n of full) {
-    const value = e.result(n, indexFor(n, index, region.space));
-    e.store(outputs.get(n)!, ravel(index, region.space), value);
-  }
+  writeAt(w.frame, full, index);
   e.close();
   if (w.valid) e.close();
 }

@@ -30,6 +30,7 @@ export class Storage {
   readonly bindings: Binding[] = [];
   private readonly marks: (() => string)[] = [];
   readonly nativeHalf: boolean;
+  private packs = false;
 
   constructor(nativeHalf: boolean) {
     this.nativeHalf = nativeHalf;
@@ -68,7 +69,8 @@ export class Storage {
   store(b: Binding, offset: Index, width: number, value: string): string[] {
     if (this.packed(b)) {
       if (width === 1) throw new Error("a packed f16 store needs two lanes");
-      const word = (at: Index, v: string): string => `${b.name}[${indexText(div(at, 2))}] = pack2x16float(${v});`;
+      this.packs = true;
+      const word = (at: Index, v: string): string => `${b.name}[${indexText(div(at, 2))}] = pack_half(${v});`;
       return width === 2
         ? [word(offset, value)]
         : [word(offset, `${value}.xy`), word(add(offset, int(2)), `${value}.zw`)];
@@ -102,10 +104,29 @@ export class Storage {
     });
   }
 
+  /** Functions that stores call. */
+  functions(): string[] {
+    return this.packs ? [packHalf] : [];
+  }
+
   usesHalf(): boolean {
     return this.nativeHalf && this.bindings.some((b) => b.dtype === "f16");
   }
 }
+
+/**
+ * Two f32 rounded to binary16 (ties to even) in one word, by integer arithmetic: `pack2x16float` leaves values beyond the
+ * f16 range undefined, and SwiftShader's damages both halves when either is infinite or NaN.
+ */
+const packHalf = `fn pack_half(v: vec2<f32>) -> u32 {
+  let b = bitcast<vec2<u32>>(v);
+  let a = b & vec2<u32>(0x7fffffffu);
+  let normal = (a + vec2<u32>(0xfffu) + ((a >> vec2<u32>(13u)) & vec2<u32>(1u)) - vec2<u32>(0x38000000u)) >> vec2<u32>(13u);
+  let small = vec2<u32>(round(min(bitcast<vec2<f32>>(a), vec2<f32>(1.0f)) * 16777216.0f));
+  let large = select(vec2<u32>(0x7c00u), vec2<u32>(0x7e00u), a > vec2<u32>(0x7f800000u));
+  let h = select(select(normal, small, a < vec2<u32>(0x38800000u)), large, a >= vec2<u32>(0x477ff000u)) | ((b >> vec2<u32>(16u)) & vec2<u32>(0x8000u));
+  return h.x | (h.y << 16u);
+}`;
 
 function convertIn(dtype: DType, width: number, text: string): string {
   if (dtype === "f16") return `${typeOf("f32", width)}(${text})`;

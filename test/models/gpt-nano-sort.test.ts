@@ -63,7 +63,7 @@ function suite({ sizes, weights, partials, ids }: NanoSort): void {
       const sorted = await sortLetters(input, async (ids, length) =>
         column(oracle(program, { ids, params: weights }).out?.data as Float64Array, length - 1),
       );
-      expect(wrongRows(input, sorted)).toEqual([]);
+      expect(wrongRows(input, sorted).slice(0, 5)).toEqual([]);
     });
   });
 
@@ -94,7 +94,7 @@ function suite({ sizes, weights, partials, ids }: NanoSort): void {
         out.dispose();
         return column(data, length - 1);
       });
-      expect(wrongRows(input, sorted)).toEqual([]);
+      expect(wrongRows(input, sorted).slice(0, 5)).toEqual([]);
       expect(gpu.counters.submits - before.submits).toBe(6);
       expect(gpu.counters.latePipelines).toBe(before.latePipelines);
       session.dispose();

@@ -13,7 +13,7 @@ import {
   variable,
 } from "../../src/ir/index-expr.ts";
 import { evaluateIndexText } from "../support/index-text.ts";
-import { arbitraryTree, build, forEachAssignment, type Sizes, type Tree, valueOf } from "../support/index-tree.ts";
+import { arbitraryTree, build, forEachAssignment, type Sizes, type Tree, valueAt } from "../support/index-tree.ts";
 import { runs } from "./runs.ts";
 
 const indexOf = (tree: Tree, sizes: Sizes): Index =>
@@ -23,7 +23,7 @@ const indexOf = (tree: Tree, sizes: Sizes): Index =>
 function positions(tree: Tree, sizes: Sizes): { at: Record<string, number>; value: number }[] {
   const out: { at: Record<string, number>; value: number }[] = [];
   forEachAssignment(sizes, (at) => {
-    const value = valueOf(tree, at);
+    const value = valueAt(tree, at);
     if (value !== undefined && value >= 0 && value < 2 ** 32) out.push({ at: { ...at }, value });
   });
   return out;
@@ -65,7 +65,7 @@ describe("simplified index expressions", () => {
         const coef = coefOf(e, "i");
         const mentioned = dependsOn(e, "i");
         for (const { at, value } of positions(tree, sizes)) {
-          const next = valueOf(tree, { ...at, i: (at.i as number) + 1 });
+          const next = valueAt(tree, { ...at, i: (at.i as number) + 1 });
           if ((at.i as number) + 1 >= (sizes.i as number) || next === undefined || next < 0) continue;
           if (coef !== undefined) expect(next - value).toBe(coef);
           if (!mentioned) expect(next).toBe(value);
@@ -88,7 +88,7 @@ describe("simplified index expressions", () => {
           const by = indexAlgebra.add(indexAlgebra.mul(variable("p", b - 1), a), variable("q", a - 1));
           const text = indexText(substitute(indexOf(tree, wide), "i", by));
           forEachAssignment(inner, (at) => {
-            const value = valueOf(tree, { ...at, i: (at.p as number) * a + (at.q as number) });
+            const value = valueAt(tree, { ...at, i: (at.p as number) * a + (at.q as number) });
             if (value !== undefined && value >= 0 && value < 2 ** 32)
               expect(evaluateIndexText(text, at), text).toBe(value);
           });

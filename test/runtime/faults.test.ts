@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { SinterError } from "../../src/base/diagnostic.ts";
 import { openAdapter } from "../../src/node/adapters.ts";
 import { type Gpu, loadManifest, openDevice } from "../../src/node/runtime.ts";
-import { type Fault, faultyDevice, limitedDevice } from "./faulty.ts";
+import { type Fault, faultyDevice, limitedDevice, promising } from "./faulty.ts";
 import { accumulator, affine } from "./programs.ts";
 
 const unhandled: unknown[] = [];
@@ -42,7 +42,7 @@ async function openReal(): Promise<GPUDevice> {
 /** The job with its call `at` going wrong; what it ended with, and what it still holds. */
 async function faultyJob(real: GPUDevice, at: number, fault: Fault) {
   const { device, calls, restore } = faultyDevice(real, at, fault);
-  const gpu = await openDevice({ device, timeoutMs: fault === "never" ? 300 : 20_000 });
+  const gpu = await openDevice({ device, timeoutMs: fault === "never" ? 200 : 20_000 });
   const started = performance.now();
   const result = await job(gpu).catch((e: unknown) => e);
   const elapsed = performance.now() - started;
@@ -82,7 +82,9 @@ afterEach(async () => {
 
 for (const fault of ["validation", "out-of-memory", "throw", "never"] as const) {
   test(`${fault} at any call ends in the right result or a typed error, soon, with nothing held`, async () => {
-    for (let at = 0; at < names.length; at++) await check(shared, at, fault);
+    for (let at = 0; at < names.length; at++) {
+      if (fault !== "never" || promising.has(names[at]!)) await check(shared, at, fault);
+    }
     expect(await job(await openDevice({ device: shared }))).toEqual(expected);
   }, 120_000);
 }

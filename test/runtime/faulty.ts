@@ -34,7 +34,8 @@ const spoil: Readonly<Record<string, (args: unknown[]) => unknown[]>> = {
   mapAsync: () => [0],
 };
 
-const promising = new Set(["createComputePipelineAsync", "popErrorScope", "mapAsync", "onSubmittedWorkDone"]);
+/** Calls that give a promise. */
+export const promising = new Set(["createComputePipelineAsync", "popErrorScope", "mapAsync", "onSubmittedWorkDone"]);
 /** Objects whose own methods count too. */
 const wrapped = new Set(["createBuffer", "createCommandEncoder", "beginComputePass"]);
 const plain = new Set(["addEventListener", "removeEventListener"]);

@@ -131,6 +131,17 @@ export function accumulator(n: number, inPlace: boolean): Manifest {
   return m.build();
 }
 
+/** n' = n + 1, where the only output is the state itself, computed elsewhere. */
+export function counter(): Manifest {
+  const m = new ManifestBuilder();
+  const n = m.window("state", 4);
+  const next = m.window("output", 4);
+  m.dispatch(kernel("count", ["read", "read_write"], "b1[i] = b0[i] + 1;", "u32"), [n, next], 1);
+  m.state.push({ name: "n", dtype: "u32", shape: [], window: n, next });
+  m.port("outputs", "n", "u32", [], next);
+  return m.build();
+}
+
 /** Two states that exchange their values at every run, without a kernel. */
 export function exchange(n: number): Manifest {
   const m = new ManifestBuilder();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DType } from "../../src/base/dtype.ts";
 import { type Gpu, type GpuTensor, loadManifest, makeTensor, openDevice, readTensors } from "../../src/node/runtime.ts";
-import { accumulator, affine, affineOf, chain, exchange, identity } from "./programs.ts";
+import { accumulator, affine, affineOf, chain, counter, exchange, identity } from "./programs.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -136,6 +136,15 @@ describe("state", () => {
       expect((await session.state.total!.data())[9]).toBe(7);
     });
   }
+
+  test("an output that is a state's new value is read from the state, without a copy", async () => {
+    using session = await loadManifest(gpu, counter(), { state: { n: 40 } });
+    const held = gpu.counters.bytesHeld;
+    expect(await session.run()).toEqual({});
+    await session.run();
+    expect([...(await session.state.n!.data())]).toEqual([42]);
+    expect(gpu.counters.bytesHeld - held).toBeLessThanOrEqual(256);
+  });
 
   test("two states may exchange their values", async () => {
     using session = await loadManifest(gpu, exchange(4), { state: { a: [1, 2, 3, 4], b: [5, 6, 7, 8] } });

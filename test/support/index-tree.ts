@@ -73,17 +73,17 @@ export function build<I>(t: Tree, alg: IndexAlgebra<I>, variable: (name: string)
  * The exact value, or undefined where it has none: a negative dividend or compared value on the branch taken. Kernels
  * never meet such an index (the true value of every index map is a position).
  */
-export function valueOf(t: Tree, at: Sizes): number | undefined {
+export function valueAt(t: Tree, at: Sizes): number | undefined {
   if (t.op === "int") return t.n;
   if (t.op === "var") return at[t.name];
   if (t.op === "less") {
-    const x = valueOf(t.x, at);
-    return x === undefined || x < 0 ? undefined : valueOf(x < t.n ? t.a : t.b, at);
+    const x = valueAt(t.x, at);
+    return x === undefined || x < 0 ? undefined : valueAt(x < t.n ? t.a : t.b, at);
   }
-  const a = valueOf(t.a, at);
+  const a = valueAt(t.a, at);
   if (a === undefined) return undefined;
   if (t.op === "add" || t.op === "sub") {
-    const b = valueOf(t.b, at);
+    const b = valueAt(t.b, at);
     return b === undefined ? undefined : t.op === "add" ? a + b : a - b;
   }
   if (t.op === "mul") return a * t.n;

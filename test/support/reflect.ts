@@ -50,6 +50,21 @@ export function reflect(wgsl: string): Reflected {
   };
 }
 
+// The detector keeps the value of a call it has stepped into on the call itself, where every other invocation finds it.
+// Stepping over calls evaluates them in place; they touch no memory that invocations share.
+const { stepStack } = lib.WgslDebug.prototype;
+lib.WgslDebug.prototype.stepStack = function (stack) {
+  return stepStack.call(this, stack, false);
+};
+
+/** Parameters get names of their own: the library binds one argument before it evaluates the next. */
+const ownParameters = (wgsl: string): string =>
+  wgsl.replace(/^fn (\w+)\(([^)]*)\)( -> \w[^{]*\{[\s\S]*?^\})/gm, (_, name: string, params: string, rest: string) => {
+    let text = `(${params})${rest}`;
+    for (const [p] of params.matchAll(/\w+(?=:)/g)) text = text.replace(new RegExp(`\\b${p}\\b`, "g"), `${name}_${p}`);
+    return `fn ${name}${text}`;
+  });
+
 /**
  * Runs a kernel on the CPU, the invocations of a workgroup in lockstep from barrier to barrier, and reports what two
  * of them touch without a barrier between. `buffers` in the order of the bindings; results are written into them.
@@ -59,7 +74,9 @@ export function detectRaces(
   workgroups: readonly number[],
   buffers: readonly ArrayBuffer[],
 ): { readonly races: readonly string[]; readonly errors: readonly string[] } {
-  const bound = Object.fromEntries(buffers.map((b, i) => [i, new Uint32Array(b)]));
-  const { races, errors } = lib.detectRaces(kernel.wgsl, kernel.entryPoint, [...workgroups], { 0: bound });
+  const bound = Object.fromEntries(buffers.map((b, i) => [i, b]));
+  const { races, errors } = lib.detectRaces(ownParameters(kernel.wgsl), kernel.entryPoint, [...workgroups], {
+    0: bound,
+  });
   return { races: races.map((r) => r.message), errors };
 }

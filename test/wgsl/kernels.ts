@@ -30,15 +30,28 @@ export interface CompiledCase {
   readonly manifest: Manifest;
 }
 
-/** Compiles programs for a device; nothing is kept, so that a run over all of them stays small. */
+/** Compiles programs for a device one after the other; `failed` hears of those that do not compile. */
 export function* compiledFor(
   capabilities: Capabilities,
-  cases: readonly GraphCase[] = everyCase,
-  modes: readonly FuseMode[] = ["profit"],
+  options: {
+    readonly cases?: readonly GraphCase[];
+    readonly modes?: readonly FuseMode[];
+    readonly failed?: (problem: string) => void;
+  } = {},
 ): Generator<CompiledCase> {
+  const { cases = everyCase, modes = ["profit"], failed } = options;
   for (const { name, graph } of cases) {
     for (const fuse of modes) {
-      yield { name: `${name} (${fuse})`, graph, manifest: compileGraph(graph, capabilities, { fuse }).manifest };
+      const title = `${name} (${fuse})`;
+      let manifest: Manifest;
+      try {
+        manifest = compileGraph(graph, capabilities, { fuse }).manifest;
+      } catch (e) {
+        if (!failed) throw e;
+        failed(`${title}: ${(e as Error).stack}`);
+        continue;
+      }
+      yield { name: title, graph, manifest };
     }
   }
 }

@@ -68,7 +68,7 @@ export const arithmeticRows: readonly OpRow[] = [
     params: binary,
     doc: "x / y. Integers truncate towards zero; x / 0 = x and the least i32 divided by -1 is itself.",
     on: {
-      float: { cpu: two((x, y) => x / y), wgsl: infix("/") },
+      float: { cpu: two((x, y) => x / y), wgsl: helper("divF") },
       i32: { cpu: signed(quotient), wgsl: infix("/") },
       u32: { cpu: unsigned(quotient), wgsl: infix("/") },
     },

@@ -124,24 +124,29 @@ fn $softplus(x: $F) -> $F {
 fn $logSigmoid(x: $F) -> $F {
   return min(x, $F(0.0)) - $log1p($exp(-abs(x)));
 }`,
-  // With t = e^(2|x|) - 1, tanh|x| = t / (t + 2). The clamp keeps t finite; beyond it tanh is 1.
+  // With t = e^(2|x|) - 1, tanh|x| = t / (t + 2). The clamp keeps t finite; an inexact division may not exceed 1.
   tanh: `
 fn $tanh(x: $F) -> $F {
   let t = $expm1(2.0 * min(abs(x), $F(15.0)));
-  return select($withSign(t / (t + 2.0), x), x, $tinyOrNaN(x, 0x39000000u));
+  return select($withSign(min(t / (t + 2.0), $F(1.0)), x), x, $tinyOrNaN(x, 0x39000000u));
 }`,
-  // e^|x| overflows before sinh does, so the square of e^(|x|/2) is used from 9 on.
+  // The square root of e^a / 2, whose square overflows only where cosh does: compilers may reassociate (e^(a/2) / 2) e^(a/2).
+  // ln(2) / 2 = 0.34375 + 0.00282359028, where the first part leaves a/2 exact.
+  halfExpRoot: `
+fn $halfExpRoot(a: $F) -> $F {
+  return $expSum(0.5 * a - 0.34375, $F(-0.00282359028));
+}`,
   sinh: `
 fn $sinh(x: $F) -> $F {
   let a = abs(x);
   let t = $expm1(min(a, $F(10.0)));
-  let w = $exp(0.5 * a);
-  let y = select(0.5 * (t + t / (t + 1.0)), (0.5 * w) * w, a > $F(9.0));
+  let w = $halfExpRoot(a);
+  let y = select(0.5 * (t + t / (t + 1.0)), w * w, a > $F(9.0));
   return select($withSign(y, x), x, $tinyOrNaN(x, 0x39000000u));
 }`,
   cosh: `
 fn $cosh(x: $F) -> $F {
-  let w = $exp(0.5 * abs(x));
-  return (0.5 * w) * w + 0.5 / (w * w);
+  let w = $halfExpRoot(abs(x));
+  return w * w + 0.25 / (w * w);
 }`,
 };

@@ -53,6 +53,12 @@ fn $timesZero(x: $F, z: $F) -> $F {
   let zero = bitcast<$F>((b ^ bitcast<$U>(z)) & $U(0x80000000u));
   return $nanWhere(zero, (b & $U(0x7fffffffu)) >= $U(0x7f800000u));
 }`,
+  // WGSL leaves quotients by numbers above 2^126 open, and drivers give 0 or NaN.
+  divF: `
+fn $divF(x: $F, y: $F) -> $F {
+  let s = select($F(1.0), $F(0.25), abs(y) > $F(8.5e37));
+  return (x * s) / (y * s);
+}`,
   minF: `
 fn $minF(x: $F, y: $F) -> $F {
   return select(select(min(x, y), y, $isNaN(y)), x, $isNaN(x));

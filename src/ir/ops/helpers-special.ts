@@ -53,7 +53,7 @@ fn $high12(x: $F) -> $F {
   // 2^(y log2|x|) with the logarithm and the product as sums of a 12-bit and a full part, so that the exponent's error stays below 2^-24.
   powMagnitude: `
 fn $powMagnitude(x: $F, y: $F) -> $F {
-  let b = $logBits(abs(x));
+  let b = $logBits(bitcast<$F>(bitcast<$U>(x) & $U(0x7fffffffu)));
   let e = $logExponent(b);
   let f = $logFraction(b, e);
   let g = $high12(f);

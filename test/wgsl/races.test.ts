@@ -1,0 +1,135 @@
+import { describe, expect, test } from "vitest";
+import { compileGraph } from "../../src/compiler.ts";
+import { argMax, compile, f32, layerNorm, matmul, mean, reduce, softmax, sum } from "../../src/index.ts";
+import type { Graph } from "../../src/ir/graph.ts";
+import { interpret } from "../../src/ir/interpret.ts";
+import type { NDArray } from "../../src/ir/ndarray.ts";
+import type { KernelSpec, Manifest } from "../../src/manifest/manifest.ts";
+import { encodeWords } from "../../src/plan/words.ts";
+import { profiles } from "../../src/runtime/profiles.ts";
+import { detectRaces } from "../support/reflect.ts";
+import { difference, randomOf } from "../support/values.ts";
+
+/** A GPU without subgroups or f16: rows and products are shared between invocations through workgroup memory. */
+const capabilities = profiles.base;
+
+const cases: Readonly<Record<string, { readonly graph: Graph }>> = {
+  "softmax of odd rows, several a workgroup": compile({ x: f32(5, 37) }, ({ x }) => softmax(x)),
+  "softmax of rows of a workgroup each": compile({ x: f32(2, 1030) }, ({ x }) => softmax(x)),
+  "layerNorm with residual and affine": compile({ x: f32(3, 96), r: f32(3, 96), g: f32(96) }, ({ x, r, g }) => {
+    const h = x.add(r);
+    return { h, y: layerNorm(h, { scale: g }) };
+  }),
+  "several reductions of one row": compile({ x: f32(6, 70) }, ({ x }) => ({
+    a: sum(x, { axes: 1 }),
+    b: x.max({ axes: 1 }),
+    c: mean(x.mul(x), { axes: 1 }),
+  })),
+  "sums of columns": compile({ x: f32(150, 12) }, ({ x }) => sum(x, { axes: 0 })),
+  "sums and maxima of odd columns": compile({ x: f32(130, 7) }, ({ x }) => ({
+    a: sum(x, { axes: 0 }),
+    b: x.max({ axes: 0 }),
+  })),
+  "a full reduction in two kernels": compile({ x: f32(190, 180) }, ({ x }) => sum(x.mul(x))),
+  "a reduce of two states": compile({ x: f32(3, 130) }, ({ x }) => {
+    const [m, n] = reduce([x, x.mul(0).add(1)], {
+      axes: 1,
+      identity: [0, 0],
+      combine: ([ma, na], [mb, nb]) => {
+        const n = na.add(nb);
+        return [ma.mul(na).add(mb.mul(nb)).div(n.max(1)), n];
+      },
+    });
+    return { m, n };
+  }),
+  "argMax of rows": compile({ x: f32(3, 130) }, ({ x }) => argMax(x)),
+  "matmul by tiles": compile({ a: f32(40, 36), b: f32(36, 48), c: f32(48) }, ({ a, b, c }) =>
+    matmul(a, b).add(c).relu(),
+  ),
+  "matmul by tiles of odd sizes, transposed": compile({ a: f32(20, 33), b: f32(17, 20) }, ({ a, b }) =>
+    matmul(a, b, { transposeA: true, transposeB: true }),
+  ),
+  "batched matmul by tiles": compile({ a: f32(2, 18, 16), b: f32(2, 16, 20) }, ({ a, b }) => matmul(a, b)),
+  "a vector times a matrix": compile({ v: f32(1, 68), b: f32(68, 36) }, ({ v, b }) => matmul(v, b)),
+  "a few rows times a transposed matrix": compile({ v: f32(3, 64), b: f32(24, 64) }, ({ v, b }) =>
+    matmul(v, b, { transposeB: true }),
+  ),
+};
+
+/** The program on the CPU, dispatch by dispatch, with what the detector has to say of every kernel. */
+function runOnCpu(m: Manifest, inputs: Readonly<Record<string, NDArray>>) {
+  const buffers = m.buffers.map((b) => new ArrayBuffer(Math.ceil(b.size / 16) * 16));
+  m.buffers.forEach((b, i) => {
+    if (b.init) new Uint32Array(buffers[i] as ArrayBuffer).set(b.init);
+  });
+  for (const p of m.inputs) {
+    const words = encodeWords(p.dtype, (inputs[p.name] as NDArray).data);
+    new Uint32Array(buffers[p.window.buffer] as ArrayBuffer).set(words);
+  }
+  const found: string[] = [];
+  for (const d of m.dispatches) {
+    const bound = d.bindings.map((w) => buffers[w.buffer] as ArrayBuffer);
+    const { races, errors } = detectRaces(m.kernels[d.kernel] as KernelSpec, d.workgroups, bound);
+    found.push(...races, ...errors);
+  }
+  const results = m.outputs.map((o): [string, NDArray] => {
+    const view = o.dtype === "f32" ? Float32Array : Int32Array;
+    const n = o.shape.reduce((p, d) => p * d, 1);
+    const data = new view(buffers[o.window.buffer] as ArrayBuffer, 0, n);
+    return [o.name, { dtype: o.dtype, shape: o.shape, data: Float64Array.from(data) }];
+  });
+  return { found, results: Object.fromEntries(results) };
+}
+
+function inputsOf(graph: Graph): Record<string, NDArray> {
+  const random = randomOf(7);
+  return Object.fromEntries(
+    graph.inputs.map((n) => {
+      const shape = n.type.shape as readonly number[];
+      const size = shape.reduce((p, d) => p * d, 1);
+      const data = Float64Array.from({ length: size }, () => Math.fround(random() * 4 - 2));
+      return [n.attrs.name as string, { dtype: "f32" as const, shape, data }];
+    }),
+  );
+}
+
+const sharesMemory = (m: Manifest): boolean => m.kernels.some((k) => k.requires.workgroupBytes > 0);
+
+describe("kernels with workgroup memory have no races and the interpreter's results", () => {
+  test.each(Object.entries(cases))("%s", (_, { graph }) => {
+    const { manifest } = compileGraph(graph, capabilities);
+    expect(sharesMemory(manifest)).toBe(true);
+    const inputs = inputsOf(graph);
+    const { found, results } = runOnCpu(manifest, inputs);
+    expect(found).toEqual([]);
+    for (const [name, expected] of Object.entries(interpret(graph, inputs))) {
+      const largest = expected.data.reduce((a, b) => Math.max(a, Math.abs(b)), 1);
+      expect(difference(results[name] as NDArray, expected, 1e-5 * largest), name).toBeUndefined();
+    }
+  });
+});
+
+describe("the detector finds a missing barrier", () => {
+  const barrier = "workgroupBarrier();";
+  for (const name of [
+    "softmax of odd rows, several a workgroup",
+    "sums of columns",
+    "matmul by tiles",
+    "a vector times a matrix",
+  ]) {
+    test(name, () => {
+      const { graph } = cases[name] as { graph: Graph };
+      const { manifest } = compileGraph(graph, capabilities);
+      const inputs = inputsOf(graph);
+      const parts = (manifest.kernels[0] as KernelSpec).wgsl.split(barrier);
+      expect(parts.length).toBeGreaterThan(2);
+      const without = (n: number): string => parts.slice(0, n).join(barrier) + parts.slice(n).join(barrier);
+      // Right after the first writes, and in the midst.
+      for (const n of [1, Math.ceil(parts.length / 2)]) {
+        const kernel = { ...(manifest.kernels[0] as KernelSpec), wgsl: without(n) };
+        const { found } = runOnCpu({ ...manifest, kernels: [kernel] }, inputs);
+        expect(found.join("\n"), `barrier ${n} of ${parts.length - 1}`).toMatch(/race/i);
+      }
+    });
+  }
+});
