@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -27,14 +27,18 @@ export const sinterFromSource = (platform = "node") => ({
 const sourceUrls = {
   name: "source-urls",
   setup(b) {
-    b.onLoad({ filter: /\.(ts|mjs|js)$/ }, ({ path }) => {
+    b.onLoad({ filter: /\.(ts|mjs|js)$/ }, async ({ path }) => {
       if (path.includes("/node_modules/")) return undefined;
       const text = readFileSync(path, "utf8");
       if (!text.includes("import.meta.url")) return undefined;
-      return {
-        contents: text.replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href)),
+      const { code } = await transform(text, {
+        define: { "import.meta.url": JSON.stringify(pathToFileURL(path).href) },
         loader: path.endsWith(".ts") ? "ts" : "js",
-      };
+        target: "node20",
+        sourcemap: "inline",
+        sourcefile: path,
+      });
+      return { contents: code, loader: "js" };
     });
   },
 };

@@ -4,9 +4,23 @@ export { Batch } from "./batch.ts";
 export { BatchTensor } from "./batch-tensor.ts";
 export * from "./frontend/index.ts";
 export type { EdgeReport, ExplainReport, KernelReport } from "./fuse/explain.ts";
-export { type Dim, dim, type Shape } from "./ir/dim.ts";
+export {
+  type Dim,
+  dim,
+  dimAdd,
+  dimCeilDiv,
+  dimFloorDiv,
+  dimMax,
+  dimMin,
+  dimMod,
+  dimMul,
+  dimSub,
+  type Shape,
+} from "./ir/dim.ts";
+export type { Graph } from "./ir/graph.ts";
 export { type CompileOptions, compile, type ExplainOptions, Program } from "./program.ts";
 export {
+  type Capabilities,
   type Counters,
   type CounterValues,
   Gpu,
@@ -17,9 +31,11 @@ export {
   type OpenDeviceOptions,
   openDevice,
   profiles,
+  type RunOptions,
   readTensors,
+  type WaitOptions,
   type WarmupEvent,
   warmup,
 } from "./runtime/index.ts";
 export { type LoadOptions, Session, type SessionInput } from "./session.ts";
-export type { Value } from "./types.ts";
+export type { Results, Value } from "./types.ts";

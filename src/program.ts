@@ -29,7 +29,7 @@ export interface ExplainOptions {
 }
 
 /** Manifests kept for programs that run at changing sizes. */
-const kept = 16;
+const kept = 64;
 
 /** A tensor program: traced once, loaded onto any number of devices at any sizes. */
 export class Program<S = unknown, R = unknown, W extends string = never, D extends string = never> {

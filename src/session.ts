@@ -1,7 +1,7 @@
 import { Batch } from "./batch.ts";
 import type { BatchTensor } from "./batch-tensor.ts";
 import { checkDims, type Dims, requireDims } from "./frontend/dims.ts";
-import { readOptions } from "./frontend/options.ts";
+import { oneOf, readOptions } from "./frontend/options.ts";
 import { isSpec, loneInput, type SpecTree, type Trace } from "./frontend/trace.ts";
 import { joinPath } from "./frontend/tree.ts";
 import type { Graph } from "./ir/graph.ts";
@@ -129,10 +129,11 @@ export async function loadProgram(
   });
   const dims = checkDims(o.dims ?? {}, program.dims.keys());
   requireDims(dims, program.dims.keys(), (missing) => `bind them: load(gpu, { dims: { ${missing} } })`);
+  const fuse = o.fuse === undefined ? undefined : oneOf("load", "fuse", o.fuse, ["profit", "legal", "off"]);
   const roles = rolesOf(program.graph);
   const weights = valuesFor(program.traced, roles, "weight", o.weights);
   const state = valuesFor(program.traced, roles, "state", o.state);
-  const { manifest } = program.compiled(dims, gpu.capabilities, o.fuse ?? undefined);
+  const { manifest } = program.compiled(dims, gpu.capabilities, fuse);
   const { onProgress, concurrency, strict, signal } = o;
   const inner = await loadManifest(gpu, manifest, {
     weights: plainValues(manifest.weights, weights),

@@ -1,4 +1,4 @@
-import * as methods from "./methods.ts";
+import { methods } from "./methods.ts";
 import { type Tensor, TensorCore } from "./tensor.ts";
 
 /** Gives tensors their methods. A call and not an effect of importing, so that bundlers may drop what is unused. */

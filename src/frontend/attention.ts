@@ -1,5 +1,5 @@
 import { enter } from "./enter.ts";
-import { withOptional } from "./normalise.ts";
+import { withOptional } from "./optional.ts";
 import { oneOf, readOptions } from "./options.ts";
 import { mean, sum } from "./reductions.ts";
 import { node, type Tensor, wrap } from "./tensor.ts";

@@ -4,7 +4,7 @@ import { type GraphBuilder, type Node, typeText } from "../ir/graph.ts";
 import { mayEqual } from "../ir/ops/infer.ts";
 import { enter } from "./enter.ts";
 import { readOptions } from "./options.ts";
-import { describe, node, type Tensor, wrap } from "./tensor.ts";
+import { node, type Tensor, wrap } from "./tensor.ts";
 
 export interface MatmulOptions {
   /** Use `a` with its last two axes exchanged. */
@@ -62,21 +62,4 @@ function swapLast(g: GraphBuilder, x: Node): Node {
   const perm = Array.from({ length: rank }, (_, i) => i);
   perm.push(...perm.splice(-2).reverse());
   return g.add("transpose", [x], { perm });
-}
-
-/**
- * A sum of products by index letters: `einsum("bij,bjk->bik", a, b)`. Each tensor's axes are named by letters, letters that
- * the result lacks are summed over, and a letter named twice in one tensor takes its diagonal. Without `->` the result has
- * the letters that occur once, in alphabetical order; `...` stands for axes that broadcast.
- */
-export function einsum(equation: string, ...xs: readonly Tensor[]): Tensor {
-  return enter((g) => {
-    if (typeof equation !== "string") {
-      fail("bad-option", `einsum takes an equation first, not ${describe(equation)}`, {
-        hint: 'write einsum("ij,jk->ik", a, b)',
-      });
-    }
-    const args = xs.map((x, i) => node("einsum", x, `argument ${i + 2}`));
-    return wrap(g.add("einsum", args, { equation: equation.replace(/\s/g, "") }));
-  });
 }

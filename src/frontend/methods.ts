@@ -1,77 +1,46 @@
-/** The functions that are methods of tensors too: their first parameter is the tensor. */
-export { attention, crossEntropy, embedding, rope } from "./attention.ts";
-export {
-  add,
-  and,
-  atan2,
-  clamp,
-  div,
-  equal,
-  greater,
-  greaterEqual,
-  less,
-  lessEqual,
-  mod,
-  mul,
-  notEqual,
-  or,
-  pow,
-  prelu,
-  shiftLeft,
-  shiftRight,
-  sub,
-  where,
-  xor,
-} from "./binary.ts";
-export { matmul } from "./contract.ts";
-export { gather, gatherElements, gatherND, oneHot, scatterAdd, scatterElements, scatterND } from "./indexed.ts";
-export { split } from "./join.ts";
-export { batchNorm, groupNorm, instanceNorm, layerNorm, logSoftmax, rmsNorm, softmax } from "./normalise.ts";
-export { cumSum } from "./reduce.ts";
-export { all, any, argMax, argMin, l1, l2, logSumExp, max, mean, min, prod, sum, sumSquare } from "./reductions.ts";
-export { slice } from "./slice.ts";
-export {
-  abs,
-  acos,
-  asin,
-  atan,
-  bitcast,
-  cast,
-  ceil,
-  cos,
-  cosh,
-  elu,
-  erf,
-  exp,
-  exp2,
-  expm1,
-  floor,
-  gelu,
-  hardSigmoid,
-  hardSwish,
-  isInf,
-  isNaN,
-  leakyRelu,
-  log,
-  log1p,
-  log2,
-  logSigmoid,
-  neg,
-  not,
-  reciprocal,
-  relu,
-  round,
-  rsqrt,
-  sigmoid,
-  sign,
-  silu,
-  sin,
-  sinh,
-  softplus,
-  softsign,
-  sqrt,
-  tan,
-  tanh,
-  trunc,
-} from "./unary.ts";
-export { expand, flip, pad, reshape, squeeze, tile, transpose, triangular, unsqueeze } from "./views.ts";
+import * as attention from "./attention.ts";
+import * as binary from "./binary.ts";
+import * as contract from "./contract.ts";
+import * as indexed from "./indexed.ts";
+import * as normalise from "./normalise.ts";
+import * as reductions from "./reductions.ts";
+import * as scan from "./scan.ts";
+import * as slice from "./slice.ts";
+import * as split from "./split.ts";
+import * as unary from "./unary.ts";
+import * as views from "./views.ts";
+
+/**
+ * The functions that are methods of tensors too. These modules export such functions and types only: a tensor's interface
+ * is made of them, with their documentation.
+ */
+export const methods = {
+  ...attention,
+  ...binary,
+  ...contract,
+  ...indexed,
+  ...normalise,
+  ...reductions,
+  ...scan,
+  ...slice,
+  ...split,
+  ...unary,
+  ...views,
+};
+
+/** A method of each function of a module: the function without its first parameter. */
+type Method<F> = F extends (x: never, ...rest: infer R) => infer T ? (...rest: R) => T : never;
+type MethodsOf<M> = { [K in keyof M]: Method<M[K]> };
+
+// Module by module: the properties of a spread object would lose the functions' documentation.
+export type Methods = MethodsOf<typeof attention> &
+  MethodsOf<typeof binary> &
+  MethodsOf<typeof contract> &
+  MethodsOf<typeof indexed> &
+  MethodsOf<typeof normalise> &
+  MethodsOf<typeof reductions> &
+  MethodsOf<typeof scan> &
+  MethodsOf<typeof slice> &
+  MethodsOf<typeof split> &
+  MethodsOf<typeof unary> &
+  MethodsOf<typeof views>;

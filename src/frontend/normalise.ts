@@ -1,7 +1,7 @@
-import type { GraphBuilder, Node } from "../ir/graph.ts";
 import { resolveAxis, resolveAxisList } from "./axes.ts";
 import { enter } from "./enter.ts";
 import type { AxisOptions } from "./join.ts";
+import { withOptional } from "./optional.ts";
 import { oneOf, readOptions } from "./options.ts";
 import { node, type Tensor, wrap } from "./tensor.ts";
 
@@ -20,24 +20,6 @@ const alongAxis = (op: string, x: Tensor, options: AxisOptions | undefined): Ten
     const { axis } = readOptions(op, options, { axis: -1 });
     return wrap(b.add(op, [arg], { axis: resolveAxis(op, axis, arg.type.shape.length) }));
   });
-
-/** Optional tensors after the given arguments; the attribute `has` says which there are, unless they are the first ones. */
-export function withOptional(
-  op: string,
-  b: GraphBuilder,
-  args: readonly Node[],
-  optional: Readonly<Record<string, Tensor | undefined>>,
-  attrs: Readonly<Record<string, unknown>>,
-): Tensor {
-  const all: Node[] = [...args];
-  const has: number[] = [];
-  Object.entries(optional).forEach(([name, t], i) => {
-    if (t === undefined) return;
-    has.push(i);
-    all.push(node(op, t, name));
-  });
-  return wrap(b.add(op, all, has.every((h, i) => h === i) ? attrs : { ...attrs, has }));
-}
 
 export interface AffineOptions {
   /** Multiplies the normalised values. */

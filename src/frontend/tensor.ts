@@ -3,7 +3,7 @@ import { type DType, isInteger } from "../base/dtype.ts";
 import { halfRound } from "../base/half.ts";
 import type { Dim, Shape } from "../ir/dim.ts";
 import { type GraphBuilder, type Node, typeText } from "../ir/graph.ts";
-import type * as methods from "./methods.ts";
+import type { Methods } from "./methods.ts";
 
 /** What methods rest on: a node of the graph being traced. */
 export class TensorCore {
@@ -35,11 +35,19 @@ export class TensorCore {
   toString(): string {
     return typeText(this.node.type);
   }
+  /** What JavaScript's operators ask for: text for `${x}`, an error for `x * 2`, which would silently be NaN. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint !== "number") return this.toString();
+    return fail("no-operators", `JavaScript's operators do not work on tensors, here ${this}`, {
+      cause: "an operator wants the elements, which exist only when the program runs",
+      hint: "write mul(x, 2) or x.mul(2)",
+    });
+  }
+  /** What Node's console shows instead of the graph behind the tensor. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `Tensor ${this}`;
+  }
 }
-
-type Method<F> = F extends (x: never, ...rest: infer R) => infer T ? (...rest: R) => T : never;
-type MethodsOf<M> = { [K in keyof M]: Method<M[K]> };
-type Methods = MethodsOf<typeof methods>;
 
 /**
  * A tensor of a program being traced: dtype and shape are known, elements are not. Every function of the DSL whose first

@@ -299,7 +299,7 @@ function largestPart(f: Fuser, g: Group): Node | undefined {
     if (seen.has(n) || isStored(n) || grouping.owner.has(n)) return;
     seen.add(n);
     const leaves = grouping.leavesOf(n).size;
-    if (isElementwise(n) && leaves > 1 && leaves < f.limit && (!best || leaves > best.leaves)) best = { node: n, leaves };
+    if ((isElementwise(n) || n.op === "concat") && leaves > 1 && leaves < f.limit && (!best || leaves > best.leaves)) best = { node: n, leaves };
     n.args.forEach(visit);
   };
   for (const m of g.members) m.args.forEach(visit);

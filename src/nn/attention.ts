@@ -1,9 +1,9 @@
 import { fail } from "../base/diagnostic.ts";
 import { type AttentionOptions, attention } from "../frontend/attention.ts";
 import { enter } from "../frontend/enter.ts";
-import { split } from "../frontend/join.ts";
 import { readOptions } from "../frontend/options.ts";
 import { quotient } from "../frontend/sizes.ts";
+import { split } from "../frontend/split.ts";
 import type { Tensor } from "../frontend/tensor.ts";
 import { reshape, transpose } from "../frontend/views.ts";
 import { type LinearOptions, type LinearParams, linear } from "./linear.ts";

@@ -9,6 +9,7 @@ export { type AdapterOpener, type OpenDeviceOptions, openDevice, setAdapterOpene
 export { Gpu, type WaitOptions } from "./gpu.ts";
 export type { InputValue } from "./inputs.ts";
 export type { Pipeline, PipelineCache } from "./pipelines.ts";
+export { type DispatchTime, type ProfileOptions, profile } from "./profile.ts";
 export { type ProfileName, profiles } from "./profiles.ts";
 export { type LoadOptions, loadManifest, type RunOptions, Session } from "./session.ts";
 export { GpuTensor, makeTensor, readTensors } from "./tensor.ts";

@@ -34,7 +34,23 @@ export interface StartOptions extends WaitOptions {
   readonly read?: boolean | undefined;
   /** Several runs share the submit: host data goes through slots of its own for each run. */
   readonly slots?: boolean | undefined;
+  /** How the dispatches go into compute passes; all into one by default. */
+  readonly passes?: EncodePasses | undefined;
 }
+
+/** Encodes a run's dispatches; returns how many there were. */
+export type EncodePasses = (
+  encoder: GPUCommandEncoder,
+  steps: readonly Step[],
+  groupOf: (step: Step) => GPUBindGroup,
+) => number;
+
+const onePass: EncodePasses = (encoder, steps, groupOf) => {
+  const pass = encoder.beginComputePass();
+  const count = encodeSteps(pass, steps, groupOf);
+  pass.end();
+  return count;
+};
 
 type Results = Record<string, GpuTensor>;
 
@@ -225,9 +241,8 @@ function encode(gpu: Gpu, calls: readonly Call[], groups: Groups, options: Start
   let dispatches = 0;
   calls.forEach((call, n) => {
     encodeInputs(gpu, encoder, call, options.slots ?? false);
-    const pass = encoder.beginComputePass();
-    dispatches += encodeSteps(pass, call.session.loaded.storage.steps, (s) => groups[n]!.get(s) ?? s.group);
-    pass.end();
+    const { steps } = call.session.loaded.storage;
+    dispatches += (options.passes ?? onePass)(encoder, steps, (s) => groups[n]!.get(s) ?? s.group);
     encodeOutputs(encoder, call);
   });
   gpu.submit([encoder.finish()]);

@@ -102,6 +102,11 @@ describe("what an op refuses, and what it says", () => {
       /reduce: combine uses the tensor "y" from outside/,
     ],
     ["oneHot", ({ i }) => i.oneHot({} as never), /oneHot needs depth/],
+    [
+      "an operator",
+      ({ x }) => x.mul((x as never) * 2),
+      /operators do not work on tensors, here f32\[2, 3\].*x\.mul\(2\)/s,
+    ],
     ["too many axes", ({ x }) => x.reshape([1, 1, 1, 1, 1, 1, 1, 2, 3]), /at most 8 axes/],
   ])("%s", (_, fn, message) => {
     expect(refused(fn)).toMatch(message);

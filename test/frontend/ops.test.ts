@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { methods } from "../../src/frontend/methods.ts";
 import * as s from "../../src/index.ts";
 import { rows } from "../../src/ir/ops.ts";
-import { methods } from "./methods.ts";
 
 const T = s.dim("T");
 const specs = {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { SinterError, setSourceReader } from "../../src/base/diagnostic.ts";
 import { filePath, parseFrame } from "../../src/frontend/place.ts";
 import { compile, f32, matmul, reduce, type Tensor } from "../../src/index.ts";
@@ -132,6 +132,19 @@ describe("an error is raised where the user called the op", () => {
     expect(error.message).toMatch(/> \d+ \| {9}return x\.matmul\(y\); \/\/ framed\n.*\n?/);
     expect(error.message).toMatch(/\n {6,}\| {18}\^\n/);
     expect(error.message).toContain("next: ");
+  });
+
+  test("also where stacks are only texts of errors, as in Firefox", async () => {
+    const capture = Error.captureStackTrace;
+    try {
+      Reflect.deleteProperty(Error, "captureStackTrace");
+      vi.resetModules();
+      const { callerPlace } = await import("../../src/frontend/place.ts");
+      const called = () => callerPlace(called); // text
+      expect(called()).toEqual({ file: here, line: lineOf("text"), column: 28 });
+    } finally {
+      Error.captureStackTrace = capture;
+    }
   });
 
   test("the stack trace limit is left as it was", () => {

@@ -117,6 +117,7 @@ describe("inputs that do not fit are refused by path", () => {
     await expect(load({ state, weights: { p: { a: [0, 0], b: [0] } } })).rejects.toThrow(
       /"p.b" \(f32\[2\]\) has 2 elements, and 1 were given/,
     );
+    await expect(load({ state, weights, fuse: "none" })).rejects.toThrow(/fuse cannot be "none"/);
     await expect(load({ state, weights, wieghts: 1 })).rejects.toThrow(/no option "wieghts".*"weights"/s);
   });
 

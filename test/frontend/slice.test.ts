@@ -2,7 +2,7 @@ import { test } from "@fast-check/vitest";
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 import { quotient } from "../../src/frontend/sizes.ts";
-import { part } from "../../src/frontend/slice.ts";
+import { part } from "../../src/frontend/slice-range.ts";
 import { compile, dim, f32 } from "../../src/index.ts";
 import { bindDim, dimText } from "../../src/ir/dim.ts";
 

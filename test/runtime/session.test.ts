@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DType } from "../../src/base/dtype.ts";
-import { type Gpu, type GpuTensor, loadManifest, makeTensor, openDevice, readTensors } from "../../src/node/runtime.ts";
+import { openAdapter } from "../../src/node/adapters.ts";
+import {
+  type Gpu,
+  type GpuTensor,
+  loadManifest,
+  makeTensor,
+  openDevice,
+  profile,
+  readTensors,
+} from "../../src/node/runtime.ts";
 import { accumulator, affine, affineOf, chain, counter, exchange, identity } from "./programs.ts";
 
 let gpu: Gpu;
@@ -244,4 +253,27 @@ describe("overlapping runs", () => {
     }
     expect(free()).toBe(before);
   });
+});
+
+test("profile gives the GPU time of every dispatch", async () => {
+  using session = await loadManifest(gpu, chain(5000, 3));
+  const times = await profile(session, { x: ramp(5000) }, { runs: 3 });
+  expect(times.map((t) => t.kernel)).toEqual(["add 0", "add 1", "add 2", "add the constant"]);
+  expect(times.every((t) => t.microseconds >= 0 && t.microseconds < 1e6)).toBe(true);
+  expect(times.some((t) => t.microseconds > 0)).toBe(true);
+});
+
+test("a program runs on a device that the caller opened, and leaves it alive", async () => {
+  const { adapter } = await openAdapter();
+  const device = await adapter.requestDevice();
+  const own = await openDevice({ device });
+  using session = await loadManifest(own, affine(8), { weights: { w: ramp(8) } });
+  expect([...(await (await session.run({ x: ramp(8), s: 1 })).y!.data())]).toEqual(affineOf(ramp(8), ramp(8), 1));
+  await expect(profile(session, { x: ramp(8), s: 1 })).rejects.toMatchObject({ code: "no-timestamps" });
+  own.dispose();
+  expect(await device.queue.onSubmittedWorkDone()).toBeUndefined();
+  device.pushErrorScope("validation");
+  device.createBuffer({ size: 16, usage: 0x80 }).destroy();
+  expect(await device.popErrorScope()).toBeNull();
+  device.destroy();
 });

@@ -293,6 +293,18 @@ add(
   })),
 );
 add(
+  "many reductions of one tensor, by rows and by columns",
+  compile({ x: f32(300, 44) }, ({ x }) => {
+    const each = (axes: number) => [1, 2, 3, 4, 5, 6].map((i) => sum(x.mul(i).exp(), { axes }));
+    return {
+      rows: each(1)
+        .reduce((a, b) => a.add(b))
+        .sub(x.max({ axes: 1 })),
+      columns: each(0),
+    };
+  }),
+);
+add(
   "Welford's mean and variance by a reduce of three states",
   compile({ x: f32(5, 700) }, ({ x }) => {
     const [m, s, n] = reduce([x, x.mul(0), x.mul(0).add(1)], {

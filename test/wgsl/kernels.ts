@@ -1,4 +1,18 @@
 import { compileGraph } from "../../src/compiler.ts";
+import {
+  attention,
+  compile,
+  crossEntropy,
+  embedding,
+  f16,
+  f32,
+  gelu,
+  i32,
+  layerNorm,
+  matmul,
+  softmax,
+  sum,
+} from "../../src/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { rows } from "../../src/ir/ops.ts";
 import type { Capabilities, Manifest } from "../../src/manifest/manifest.ts";
@@ -18,8 +32,37 @@ export const rowCases: readonly GraphCase[] = rows.flatMap((row) =>
   })),
 );
 
+/** Programs of real sizes, which get the variants that small ones do not. They are compiled, never run. */
+export const largeCases: readonly GraphCase[] = Object.entries({
+  "softmax 4096×1024": compile({ x: f32(4096, 1024) }, ({ x }) => softmax(x)),
+  "layerNorm of f16, 512×768": compile({ x: f16(512, 768), g: f16(768) }, ({ x, g }) => layerNorm(x, { scale: g })),
+  "column sums 4096×768": compile({ x: f32(4096, 768) }, ({ x }) => sum(x, { axes: 0 })),
+  "column sums of few columns": compile({ x: f16(30000, 8) }, ({ x }) => sum(x, { axes: 0 })),
+  "a sum of 16 million": compile({ x: f32(4096, 4096) }, ({ x }) => sum(x)),
+  "elementwise beyond 65,535 workgroups": compile({ x: f32(65536 * 64 * 4 + 4) }, ({ x }) => x.exp().add(1)),
+  "rows beyond 65,535 workgroups": compile({ x: f32(65536 * 64 + 1, 3) }, ({ x }) => softmax(x)),
+  "long rows beyond 65,535 workgroups": compile({ x: f32(65537, 256) }, ({ x }) => softmax(x)),
+  "matmul 512×768×3072 with bias and gelu": compile(
+    { a: f32(512, 768), b: f32(768, 3072), c: f32(3072) },
+    ({ a, b, c }) => gelu(matmul(a, b).add(c)),
+  ),
+  "matmul 4096×768×3072 of f16": compile({ a: f16(4096, 768), b: f16(768, 3072) }, ({ a, b }) => matmul(a, b)),
+  "matmul 1×768×40000 of f16, transposed": compile({ a: f16(1, 768), b: f16(40000, 768) }, ({ a, b }) =>
+    matmul(a, b, { transposeB: true }),
+  ),
+  "batched matmul 8×12×512×64×512": compile({ a: f32(8, 12, 512, 64), b: f32(8, 12, 512, 64) }, ({ a, b }) =>
+    matmul(a, b, { transposeB: true }),
+  ),
+  "causal attention 12×512×64": compile(
+    { q: f32(12, 512, 64), k: f32(12, 512, 64), v: f32(12, 512, 64) },
+    ({ q, k, v }) => attention(q, k, v, { causal: true }),
+  ),
+  "crossEntropy 512×50257": compile({ x: f32(512, 50257), t: i32(512) }, ({ x, t }) => crossEntropy(x, t)),
+  "embedding 50257×768": compile({ t: f16(50257, 768), i: i32(8, 512) }, ({ t, i }) => embedding(t, i)),
+}).map(([name, { graph }]) => ({ name, graph }));
+
 /** Every program whose kernels the tests of this folder look at. */
-export const everyCase: readonly GraphCase[] = [...programs, ...rowCases];
+export const everyCase: readonly GraphCase[] = [...programs, ...rowCases, ...largeCases];
 
 export type FuseMode = "profit" | "legal" | "off";
 

@@ -62,7 +62,12 @@ describe("every program compiles under WebGPU's base limits", () => {
   for (const software of [false, true]) {
     test(`to pipelines, software: ${software}`, async () => {
       const c = { ...profiles.base, software };
-      const { problems, kernels } = await check(await nullDevice("base"), c, true, ["profit", "legal", "off"]);
+      const { problems, kernels } = await check(
+        await nullDevice("base"),
+        c,
+        true,
+        software ? ["profit"] : ["profit", "legal", "off"],
+      );
       expect(problems).toEqual([]);
       expect(kernels).toBeGreaterThan(300);
     });

@@ -1,3 +1,4 @@
+import type { TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { builtin, elementwiseRow, helper, infix, type Meaning, type Meanings, one, two } from "./elementwise-row.ts";
 import { broadcastAll, requireBool, sameDType } from "./infer.ts";
@@ -148,8 +149,8 @@ export const logicRows: readonly OpRow[] = [
     kind: "elementwise",
     params: ["cond", "a", "b"],
     doc: "a where cond holds, b elsewhere. `cond` is bool; a and b have one dtype, any.",
-    infer([cond, a, b]) {
-      if (!cond || !a || !b) throw new RangeError("where takes three arguments");
+    infer(args) {
+      const [cond, a, b] = args as [TensorType, TensorType, TensorType];
       requireBool("where", cond, "cond");
       return { dtype: sameDType("where", a, b), shape: broadcastAll([cond.shape, a.shape, b.shape], "where") };
     },

@@ -1,1 +1,0 @@
-export * as methods from "../../src/frontend/methods.ts";
