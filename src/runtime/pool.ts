@@ -38,6 +38,9 @@ export class Lease {
   }
 }
 
+/** Free bytes that are kept in any case; beyond, no more than were ever in use at a time. */
+const alwaysKept = 64 * 2 ** 20;
+
 /**
  * Buffers by size class, shared by the sessions of a device. Classes are quarter steps between powers of two, so a
  * buffer wastes at most a fifth of its bytes.
@@ -47,6 +50,8 @@ export class BufferPool {
   readonly #free = new Map<string, GPUBuffer[]>();
   readonly #known = new WeakMap<GPUBuffer, { readonly size: number; readonly age: number }>();
   #created = 0;
+  #freeBytes = 0;
+  #mostUsed = 0;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -63,7 +68,14 @@ export class BufferPool {
   tryAcquire(kind: BufferKind, bytes: number): Lease | undefined {
     const size = this.classOf(bytes);
     const buffer = this.#free.get(`${kind} ${size}`)?.pop();
-    return buffer && new Lease(this, buffer, kind, size);
+    if (!buffer) return undefined;
+    this.#freeBytes -= size;
+    return this.#lend(buffer, kind, size);
+  }
+
+  #lend(buffer: GPUBuffer, kind: BufferKind, size: number): Lease {
+    this.#mostUsed = Math.max(this.#mostUsed, this.#gpu.counters.bytesHeld - this.#freeBytes);
+    return new Lease(this, buffer, kind, size);
   }
 
   /**
@@ -125,15 +137,17 @@ export class BufferPool {
   #adopt(kind: BufferKind, buffer: GPUBuffer, size: number): Lease {
     this.#known.set(buffer, { size, age: this.#created++ });
     this.#gpu.counters.bytesHeld += size;
-    return new Lease(this, buffer, kind, size);
+    return this.#lend(buffer, kind, size);
   }
 
   /** @internal Called by the last holder of a lease. */
   take(lease: Lease, how: "reuse" | "destroy"): void {
-    if (how === "destroy" || this.#gpu.ended) {
+    const tooMuch = this.#freeBytes + lease.size > Math.max(alwaysKept, this.#mostUsed);
+    if (how === "destroy" || this.#gpu.ended || tooMuch) {
       this.#drop(lease.buffer);
       return;
     }
+    this.#freeBytes += lease.size;
     const key = `${lease.kind} ${lease.size}`;
     const list = this.#free.get(key) ?? [];
     this.#free.set(key, list);
@@ -166,14 +180,13 @@ export class BufferPool {
     let bytes = 0;
     for (const list of this.#free.values()) for (const b of list) bytes += this.#drop(b);
     this.#free.clear();
+    this.#freeBytes = 0;
     return bytes;
   }
 
   /** Bytes of buffers that nothing uses. */
   get freeBytes(): number {
-    let bytes = 0;
-    for (const list of this.#free.values()) for (const b of list) bytes += this.#known.get(b)?.size ?? 0;
-    return bytes;
+    return this.#freeBytes;
   }
 }
 

@@ -2,10 +2,11 @@ import { fail } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { Manifest, PortSpec } from "../manifest/manifest.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
-import { bindInputs, type InputValue } from "./inputs.ts";
+import { type BoundInputs, bindInputs, type InputValue } from "./inputs.ts";
 import { type Call, makeCall, startCalls } from "./run.ts";
 import { encodeSteps, replaceable, type Storage } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
+import { bytesOf } from "./values.ts";
 import { prepare, type WarmupOptions } from "./warmup.ts";
 
 export interface LoadOptions extends WarmupOptions {
@@ -112,7 +113,8 @@ export class Session {
   async setState(values: Readonly<Record<string, InputValue>>): Promise<void> {
     this.gpu.check();
     const ports = this.manifest.state.filter((p) => Object.hasOwn(values, p.name));
-    await upload(this.loaded, "state", ports, values, new Set());
+    const { loaded } = this;
+    await upload(loaded, "state", bindInputs(this.gpu, "state", ports, values, new Set()));
   }
 
   /** Gives the memory back to the device's pool. Results stay valid; pending runs fail with `disposed`. */
@@ -137,7 +139,7 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
   const m = checkManifest(manifest);
   const own = replaceable(m);
   const weights = bindInputs(gpu, "weight", m.weights, options.weights ?? {}, own);
-  bindInputs(gpu, "state", m.state, options.state ?? {}, new Set());
+  const state = bindInputs(gpu, "state", m.state, options.state ?? {}, new Set());
   const given = new Map<number, Place>();
   for (const w of weights.inputs) if (w.kind === "gpu" && w.bind) given.set(w.port.window.buffer, w.source.place);
 
@@ -151,8 +153,8 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
         gpu.guard("write constants", () => gpu.write(storage.places[i]!.buffer, 0, bytes));
       }
     });
-    await upload(loaded, "weight", m.weights, options.weights ?? {}, own, options);
-    await upload(loaded, "state", m.state, options.state ?? {}, new Set(), options);
+    await upload(loaded, "weights", weights, options);
+    await upload(loaded, "state", state, options);
     if (storage.setup.length > 0) await gpu.inOrder(() => gpu.scoped("run setup", () => runSetup(loaded), options));
     gpu.check();
     return new Session(loaded, options.strict ? gpu.pipelines.forbidLate() : undefined);
@@ -170,16 +172,13 @@ function runSetup({ gpu, storage }: Loaded): void {
   gpu.submit([encoder.finish()]);
 }
 
-/** Writes values into the windows of `ports`. Buffers that were bound in place need nothing. */
+/** Writes values into the windows of their ports. Buffers that were bound in place need nothing. */
 async function upload(
   { gpu, storage }: Loaded,
-  side: string,
-  ports: readonly PortSpec[],
-  values: object,
-  rebindable: ReadonlySet<number>,
+  what: string,
+  { inputs }: BoundInputs,
   options: WaitOptions = {},
 ): Promise<void> {
-  const { inputs } = bindInputs(gpu, side, ports, values, rebindable);
   const write = (): void => {
     const encoder = gpu.device.createCommandEncoder();
     let copies = 0;
@@ -191,13 +190,13 @@ async function upload(
       } else if (!input.bind) {
         const from = input.source.place;
         if (from.buffer === to.buffer) fail("wrong-value", `${JSON.stringify(name)} cannot be set to itself`);
-        encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset + window.offset, window.size);
+        encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset + window.offset, bytesOf(input.port));
         copies++;
       }
     }
     if (copies > 0) gpu.submit([encoder.finish()]);
   };
-  if (inputs.length > 0) await gpu.inOrder(() => gpu.scoped(`write the ${side}`, write, options));
+  if (inputs.length > 0) await gpu.inOrder(() => gpu.scoped(`write the ${what}`, write, options));
 }
 
 function resultsOf(m: Manifest): readonly PortSpec[] {

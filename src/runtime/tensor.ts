@@ -117,7 +117,7 @@ export class GpuTensor {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#prefetch?.staging.release("destroy");
+    this.#prefetch?.staging.release();
     this.#prefetch = undefined;
     if (this.#place.lease) {
       forgotten.unregister(this);
@@ -139,7 +139,13 @@ export async function readTensors(
   gpu.check();
   const { signal } = options;
   if (signal?.aborted) throw aborted("reading back", signal);
-  const jobs = await gpu.inOrder(() => startReads(gpu, tensors, options));
+  const reads = tensors.map((tensor) => planRead(gpu, tensor));
+  let jobs: Read[];
+  try {
+    jobs = await gpu.inOrder(() => startReads(gpu, reads, options));
+  } finally {
+    for (const r of reads) r.place.lease?.release();
+  }
   const results = await Promise.allSettled(
     jobs.map((job) => job.staging && mapped(gpu, job.staging, job.bytes, options)),
   );
@@ -152,6 +158,16 @@ export async function readTensors(
   });
 }
 
+interface PlannedRead {
+  readonly tensor: GpuTensor;
+  /** Held until the copy is submitted: the tensor may be disposed as soon as its read was asked for. */
+  readonly place: Place;
+  /** 0 for an empty tensor, which needs no copy. */
+  readonly bytes: number;
+  readonly prefetch: Prefetch | undefined;
+  readonly epoch: number;
+}
+
 interface Read {
   readonly tensor: GpuTensor;
   readonly staging: Lease | undefined;
@@ -159,53 +175,41 @@ interface Read {
   readonly epoch: number;
 }
 
-function startReads(gpu: Gpu, tensors: readonly GpuTensor[], options: WaitOptions): Read[] | Promise<Read[]> {
-  const places = tensors.map((t) => t.place);
-  const reads = tensors.map((tensor) => {
-    if (tensor.gpu !== gpu) fail("wrong-device", `tensor ${JSON.stringify(tensor.name)} lives on another device`);
-    const bytes = tensor.size === 0 ? 0 : bytesOf(tensor);
-    const fetched = bytes > 0 ? tensor.takePrefetch() : undefined;
-    return { tensor, bytes, fetched, epoch: fetched?.epoch ?? tensor.epoch };
-  });
-  const copies = reads.flatMap((r, i) => (r.bytes > 0 && !r.fetched ? [i] : []));
-  const copy = (leases: readonly Lease[]): void => {
-    const encoder = gpu.device.createCommandEncoder();
-    copies.forEach((i, n) => {
-      const { buffer, offset } = places[i]!;
-      encoder.copyBufferToBuffer(buffer, offset, leases[n]!.buffer, 0, reads[i]!.bytes);
-    });
-    gpu.submit([encoder.finish()]);
-    gpu.counters.readbacks++;
-  };
+function planRead(gpu: Gpu, tensor: GpuTensor): PlannedRead {
+  if (tensor.gpu !== gpu) fail("wrong-device", `tensor ${JSON.stringify(tensor.name)} lives on another device`);
+  const { place } = tensor;
+  place.lease?.retain();
+  const bytes = tensor.size === 0 ? 0 : bytesOf(tensor);
+  const prefetch = bytes > 0 ? tensor.takePrefetch() : undefined;
+  return { tensor, place, bytes, prefetch, epoch: prefetch?.epoch ?? tensor.epoch };
+}
+
+function startReads(gpu: Gpu, reads: readonly PlannedRead[], options: WaitOptions): Read[] | Promise<Read[]> {
+  const missing = reads.filter((r) => r.bytes > 0 && !r.prefetch);
   const finish = (leases: readonly Lease[]): Read[] => {
-    const staging = reads.map((r) => r.fetched?.staging);
-    copies.forEach((i, n) => {
-      staging[i] = leases[n]!;
-    });
+    const staging = new Map(missing.map((r, n) => [r, leases[n]!]));
     try {
-      if (copies.length > 0) gpu.guard("read back results", () => copy(leases));
+      if (missing.length > 0) gpu.guard("read back results", () => submitCopies(gpu, staging));
     } catch (e) {
-      for (const s of staging) s?.release("destroy");
+      for (const l of [...leases, ...reads.flatMap((r) => r.prefetch?.staging ?? [])]) l.release("destroy");
       throw e;
     }
-    return reads.map((r, i) => ({ tensor: r.tensor, bytes: r.bytes, epoch: r.epoch, staging: staging[i] }));
+    return reads.map((r) => ({ ...r, staging: r.prefetch?.staging ?? staging.get(r) }));
   };
-  const free = copies.map((i) => gpu.pool.tryAcquire("staging", reads[i]!.bytes));
+  const free = missing.map((r) => gpu.pool.tryAcquire("staging", r.bytes));
   if (free.every((l) => l !== undefined)) return finish(free);
   for (const l of free) l?.release();
-  // The tensor may be disposed while memory for the copy is waited for.
-  for (const p of places) p.lease?.retain();
-  return gpu.pool
-    .acquire(
-      "staging",
-      copies.map((i) => reads[i]!.bytes),
-      "read back results",
-      options.signal,
-    )
-    .then(finish)
-    .finally(() => {
-      for (const p of places) p.lease?.release();
-    });
+  const sizes = missing.map((r) => r.bytes);
+  return gpu.pool.acquire("staging", sizes, "read back results", options.signal).then(finish);
+}
+
+function submitCopies(gpu: Gpu, staging: ReadonlyMap<PlannedRead, Lease>): void {
+  const encoder = gpu.device.createCommandEncoder();
+  for (const [{ place, bytes }, lease] of staging) {
+    encoder.copyBufferToBuffer(place.buffer, place.offset, lease.buffer, 0, bytes);
+  }
+  gpu.submit([encoder.finish()]);
+  gpu.counters.readbacks++;
 }
 
 async function mapped(gpu: Gpu, staging: Lease, bytes: number, options: WaitOptions): Promise<ArrayBuffer> {

@@ -9,7 +9,7 @@ import { typeOf } from "./storage.ts";
 const groupSize = 64;
 
 /** Sizes of attention: q [batch…, heads, T, D], k [batch…, kvHeads, S, D], v [batch…, kvHeads, S, Dv]. */
-interface Sizes {
+export interface Sizes {
   readonly node: Node;
   readonly lead: readonly number[];
   readonly rows: number;
@@ -19,7 +19,7 @@ interface Sizes {
   readonly group: number;
 }
 
-function sizesOf(node: Node): Sizes {
+export function sizesOf(node: Node): Sizes {
   const [q, k, v] = node.args.map(shapeOf) as [readonly number[], readonly number[], readonly number[]];
   const r = q.length;
   return {
@@ -37,7 +37,7 @@ function sizesOf(node: Node): Sizes {
  * Attention with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022): an invocation owns a query row and
  * keeps its maximum, its sum and its weighted values while it walks over the keys, so scores never reach memory.
  */
-export function writeAttention(region: Region, capabilities: Capabilities): Kernel {
+export function writeAttentionRow(region: Region, capabilities: Capabilities): Kernel {
   const frame = openFrame(region, capabilities);
   const { e } = frame;
   const s = sizesOf(region.anchors[0] as Node);
@@ -48,12 +48,7 @@ export function writeAttention(region: Region, capabilities: Capabilities): Kern
   e.line(`if (id >= ${total}u) { return; }`);
   const row = mod(id, s.rows);
   const lead = unravel(div(id, s.rows), s.lead);
-  // Query heads share key heads in groups of neighbours.
-  const shared = (operand: Node): Index[] => {
-    const rank = operand.type.shape.length - 2;
-    const own = lead.slice(lead.length - rank);
-    return own.map((x, i) => (i === rank - 1 ? div(x, s.group) : x));
-  };
+  const shared = (operand: Node): Index[] => keyHeads(s, lead, operand);
   const keyWidth = widthFor(s.depth);
   const valueWidth = widthFor(s.valueDepth);
   const parts = (depth: number, width: number): Index[] =>
@@ -105,6 +100,12 @@ export function writeAttention(region: Region, capabilities: Capabilities): Kern
   e.line("let norm = select(1.0f / sum, 0.0f, sum == 0.0f);");
   writeOut(frame, s, [...lead, row], valueWidth, parts(s.valueDepth, valueWidth), out);
   return closeFrame(frame, { variant: "attention_row", workgroupSize: [groupSize, 1, 1], groups });
+}
+
+/** Leading index of K or V: query heads share key heads in groups of neighbours. */
+export function keyHeads(s: Sizes, lead: readonly Index[], operand: Node): Index[] {
+  const rank = operand.type.shape.length - 2;
+  return lead.slice(lead.length - rank).map((x, i) => (i === rank - 1 ? div(x, s.group) : x));
 }
 
 function writeOut(frame: Frame, s: Sizes, at: readonly Index[], width: number, parts: readonly Index[], out: readonly string[]): void {

@@ -72,6 +72,8 @@ export const producers: Readonly<Record<string, Producer>> = {
           p.arg,
           at.map((a, i) => (i === axis ? sub(a, int(p.begin)) : a)),
         );
+      // Nothing reads an element of an empty result, though a pad around it may be written as if.
+      if (pieces.length === 0) return e.literal(0, node.type.dtype);
       let out = read(pieces[pieces.length - 1] as (typeof pieces)[0]);
       for (const p of pieces.slice(0, -1).reverse()) {
         const here = e.let(`${indexText(position)} < ${p.end}u`, 1, "bool", e.depthOf([position]));

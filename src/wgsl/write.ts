@@ -1,7 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Family, Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { writeAttention } from "./attention.ts";
+import { writeAttention } from "./attention-schedule.ts";
 import { writeContraction } from "./contraction-schedule.ts";
 import type { Kernel } from "./kernel.ts";
 import { writePointwise } from "./pointwise.ts";

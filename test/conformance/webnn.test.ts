@@ -34,7 +34,7 @@ describe.skipIf(!suite)("WebNN conformance", () => {
     if (suite) console.log(`WebNN on ${gpu().adapterName}: ${passed} pass, ${failed} fail; ${skippedText(suite)}`);
   });
 
-  test.each([...(suite?.files ?? [])])("%s", async (_, cases) => {
+  test.each([...(suite?.files ?? [])])("%s", { timeout: 300_000 }, async (_, cases) => {
     const failures = await mapConcurrent(cases, width, (c) => failureOf(gpu(), c));
     failed += failures.filter((f) => f !== undefined).length;
     passed += failures.filter((f) => f === undefined).length;
