@@ -56,6 +56,11 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const results: Result[] = [];
+  // Drivers keep compiled shaders on disk; they look at this when they start.
+  if (options.names.includes("warmup")) {
+    process.env.MESA_SHADER_CACHE_DISABLE = "true";
+    process.env.__GL_SHADER_DISK_CACHE = "0";
+  }
   try {
     for (const name of options.names) {
       const result = await (benches[name] as Bench).run();

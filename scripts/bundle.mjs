@@ -11,10 +11,11 @@ export const sinterFromSource = (platform = "node") => ({
   setup(b) {
     b.onResolve({ filter: /^sinter(\/.*)?$/ }, ({ path }) => {
       const rest = path.slice("sinter".length + 1);
-      const candidates =
-        rest === ""
-          ? [...(platform === "node" ? ["src/node/index.ts"] : []), "src/index.ts"]
-          : [`src/${rest}.ts`, `src/${rest}/index.ts`, `${rest}.ts`, `${rest}/index.ts`];
+      const own = platform === "node" ? [`src/node/${rest || "index"}.ts`] : [];
+      const candidates = [
+        ...own,
+        ...(rest ? [`src/${rest}.ts`, `src/${rest}/index.ts`, `${rest}.ts`, `${rest}/index.ts`] : ["src/index.ts"]),
+      ];
       const found = candidates.map((c) => join(root, c)).find((f) => existsSync(f));
       return found
         ? { path: found }

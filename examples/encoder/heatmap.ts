@@ -6,16 +6,17 @@ const shades = [" ", "░", "▒", "▓", "█"];
 export const rowName = (index: number): string =>
   index < 26 ? String.fromCharCode(97 + index) : index < 52 ? String.fromCharCode(39 + index) : String(index);
 
-/** Position of a value in a scale of `steps`, 0 for `low` and below. */
+/** Position of a value in a scale of `steps` from `low` to 1; 0 for what is below and for NaN. */
 const step = (value: number, low: number, steps: number): number =>
-  Math.max(0, Math.min(steps - 1, Math.floor(((value - low) / (1 - low)) * steps)));
+  Math.max(0, Math.min(steps - 1, Math.floor(((value - low) / (1 - low)) * steps))) || 0;
 
 /**
  * A square matrix of similarities as lines of text: one row and one column a sentence, two digits a cell (`84` is 0.84,
- * `1.` is 1, `-3` is -0.03), on a coloured ground or beside a shade. The scale runs from the smallest value to 1.
+ * `1.` is 1, `-3` is -0.03), on a coloured ground or beside a shade. The scale runs from 0, or the smallest value if
+ * that is negative, to 1.
  */
 export function heatmap(matrix: readonly (readonly number[])[], names: readonly string[], colour: boolean): string[] {
-  const low = Math.min(0.99, ...matrix.flat());
+  const low = Math.min(0, ...matrix.flat());
   const digits = (v: number): string => {
     const hundredths = Math.round(v * 100);
     if (!Number.isFinite(hundredths)) return "??";

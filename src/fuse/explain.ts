@@ -46,7 +46,12 @@ export interface ExplainReport {
   /** Kernels that run once at load. */
   readonly setup: readonly KernelReport[];
   readonly edges: readonly EdgeReport[];
-  readonly totals: { readonly kernels: number; readonly setupKernels: number; readonly bytesMoved: number; readonly bytesSaved: number };
+  readonly totals: {
+    readonly kernels: number;
+    readonly setupKernels: number;
+    readonly bytesMoved: number;
+    readonly bytesSaved: number;
+  };
   readonly text: string;
   toString(): string;
 }
@@ -72,7 +77,12 @@ export function evaluated(region: Region): Node[] {
   return out.sort((a, b) => a.id - b.id);
 }
 
-export function reportKernel(region: Region, name: string, variant: string, workgroups: readonly number[]): KernelReport {
+export function reportKernel(
+  region: Region,
+  name: string,
+  variant: string,
+  workgroups: readonly number[],
+): KernelReport {
   const nodes = evaluated(region);
   const traffic = (n: Node): TensorTraffic => ({ name: nameOf(n), bytes: bytesOf(n) });
   const reads = region.inputs.map(traffic);
@@ -173,7 +183,10 @@ function render(data: Omit<ExplainReport, "totals" | "text" | "toString">, total
   const body = [...data.setup.map((k) => row(k)), ...data.kernels.map((k) => row(k))];
   const widths = header.map((h, c) => Math.max(h.length, ...body.map((r) => (r[c] as string).length)));
   const line = (cells: readonly string[]): string =>
-    cells.map((t, c) => (c < 3 ? t.padEnd(widths[c] as number) : t.padStart(widths[c] as number))).join("  ").trimEnd();
+    cells
+      .map((t, c) => (c < 3 ? t.padEnd(widths[c] as number) : t.padStart(widths[c] as number)))
+      .join("  ")
+      .trimEnd();
   const once = data.setup.length ? ` and ${data.setup.length} once at load` : "";
   return [
     ...data.notes,

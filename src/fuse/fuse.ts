@@ -1,6 +1,6 @@
 import { tensorBytes } from "../base/dtype.ts";
 import { type Graph, type Node, usersOf } from "../ir/graph.ts";
-import { unravel, ravel } from "../ir/index-expr.ts";
+import { ravel, unravel } from "../ir/index-expr.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Group, Grouping, pointOf, readsSamePoint, rowsOf } from "./groups.ts";
@@ -33,7 +33,13 @@ const familyOf: Readonly<Record<string, Family>> = {
 export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): FuseResult {
   const roots = new Set(graph.outputs.map((o) => storedRoot(o.node)));
   const grouping = new Grouping(graph, usersOf(graph), roots);
-  const f: Fuser = { grouping, capabilities, mode, refusals: new Map(), limit: capabilities.limits.maxStorageBuffersPerShaderStage };
+  const f: Fuser = {
+    grouping,
+    capabilities,
+    mode,
+    refusals: new Map(),
+    limit: capabilities.limits.maxStorageBuffersPerShaderStage,
+  };
   for (const n of graph.nodes) place(f, n);
   for (const n of graph.nodes) if (roots.has(n) && !grouping.owner.has(n) && needsKernel(n, graph)) home(f, n);
   if (mode === "profit") shareExpensive(f, graph);
@@ -57,7 +63,8 @@ export function storedRoot(n: Node): Node {
   return at;
 }
 
-const needsKernel = (n: Node, graph: Graph): boolean => !isStored(n) || graph.outputs.some((o) => storedRoot(o.node) === n);
+const needsKernel = (n: Node, graph: Graph): boolean =>
+  !isStored(n) || graph.outputs.some((o) => storedRoot(o.node) === n);
 
 function place(f: Fuser, n: Node): void {
   const { grouping } = f;
@@ -122,10 +129,16 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
   }
   const at = pointOf(g).of(n);
   if (!at) {
-    return { reason: "space", detail: `${n.op} has ${countOf(n)} elements, the kernel computes [${g.space.join(", ")}]` };
+    return {
+      reason: "space",
+      detail: `${n.op} has ${countOf(n)} elements, the kernel computes [${g.space.join(", ")}]`,
+    };
   }
   if (!readsSamePoint(f.grouping, g, n, at)) {
-    return { reason: "index", detail: `${n.op} reads other elements of the kernel's result than the one being computed` };
+    return {
+      reason: "index",
+      detail: `${n.op} reads other elements of the kernel's result than the one being computed`,
+    };
   }
   if (!canStoreHalf(f, g, n)) {
     return { reason: "half-words", detail: "without shader-f16 an f16 result must be written in whole words" };
@@ -153,13 +166,16 @@ function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
 function joinRow(f: Fuser, n: Node): boolean {
   const space = shapeOf(n.args[0] as Node);
   const axes = n.attrs.axes as number[];
-  for (const g of producerGroups(f, n)) {
+  for (const g of [...producerGroups(f, n), ...rowSiblings(f, n, { space, axes })]) {
     if (g.family !== "row") {
       f.refusals.set(n, { reason: "family", detail: `a reduction needs whole rows of a ${g.family} kernel's result` });
       continue;
     }
     if (!sameRows(g, { space, axes })) {
-      f.refusals.set(n, { reason: "rows", detail: `reduces axes [${axes}] of [${space}], the kernel axes [${g.axes}] of [${g.space}]` });
+      f.refusals.set(n, {
+        reason: "rows",
+        detail: `reduces axes [${axes}] of [${space}], the kernel axes [${g.axes}] of [${g.space}]`,
+      });
       continue;
     }
     const point = pointOf(g);
@@ -181,6 +197,15 @@ function joinRow(f: Fuser, n: Node): boolean {
     return true;
   }
   return false;
+}
+
+/** Row kernels over the same rows that read something the reduction reads too, latest first. */
+function rowSiblings(f: Fuser, n: Node, rows: Rows): Group[] {
+  const { grouping } = f;
+  const reads = new Set(n.args.flatMap((a) => [...grouping.leavesOf(a)]));
+  return grouping.groups
+    .filter((g) => g.family === "row" && sameRows(g, rows) && [...grouping.inputsOf(g)].some((l) => reads.has(l)))
+    .reverse();
 }
 
 const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
@@ -215,7 +240,18 @@ function home(f: Fuser, n: Node): void {
       return;
     }
   }
-  grouping.own(grouping.open("pointwise", shapeOf(n)), n);
+  const g = grouping.open("pointwise", shapeOf(n));
+  if (feedsItself(f, n)) grouping.adopt(g, n);
+  else grouping.own(g, n);
+}
+
+/**
+ * Is the node computed from the result of a kernel that also reads it on the way to something else? Then that kernel
+ * must go on computing it: reading it from another kernel would close a cycle.
+ */
+function feedsItself(f: Fuser, n: Node): boolean {
+  const readers = f.grouping.groups.filter((g) => pulls(f.grouping, g, n));
+  return producerGroups(f, n).some((p) => readers.some((r) => f.grouping.dependsOn(p, r)));
 }
 
 /** A permuted result is written to its place by the kernel that computes it, instead of being copied there. */
@@ -244,8 +280,31 @@ function pulls(grouping: Grouping, g: Group, target: Node): boolean {
 
 const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
 const expensive = new Set([
-  "exp", "exp2", "expm1", "log", "log2", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-  "erf", "sigmoid", "logSigmoid", "silu", "gelu", "softplus", "elu", "pow", "atan2", "philox",
+  "exp",
+  "exp2",
+  "expm1",
+  "log",
+  "log2",
+  "log1p",
+  "sin",
+  "cos",
+  "tan",
+  "asin",
+  "acos",
+  "atan",
+  "sinh",
+  "cosh",
+  "tanh",
+  "erf",
+  "sigmoid",
+  "logSigmoid",
+  "silu",
+  "gelu",
+  "softplus",
+  "elu",
+  "pow",
+  "atan2",
+  "philox",
 ]);
 
 /**
@@ -263,8 +322,10 @@ function shareExpensive(f: Fuser, graph: Graph): void {
     const storing = read + own + readers.length * own;
     const again = readers.length * read;
     const repeated =
-      readers.some((g) => g.family === "contraction" || g.family === "attention") && hasExpensive(grouping, n) && countOf(n) >= 4096;
-    if (storing < again || repeated) home(f, n);
+      readers.some((g) => g.family === "contraction" || g.family === "attention") &&
+      hasExpensive(grouping, n) &&
+      countOf(n) >= 4096;
+    if ((storing < again || repeated) && !feedsItself(f, n)) home(f, n);
   }
 }
 
@@ -285,7 +346,10 @@ function splitOverLimit(f: Fuser): void {
       const part = largestPart(f, g);
       if (!part) continue;
       grouping.own(grouping.open("pointwise", shapeOf(part)), part);
-      f.refusals.set(part, { reason: "bindings", detail: `the kernel would bind more than ${f.limit} storage buffers` });
+      f.refusals.set(part, {
+        reason: "bindings",
+        detail: `the kernel would bind more than ${f.limit} storage buffers`,
+      });
       again = true;
     }
   }
@@ -299,7 +363,14 @@ function largestPart(f: Fuser, g: Group): Node | undefined {
     if (seen.has(n) || isStored(n) || grouping.owner.has(n)) return;
     seen.add(n);
     const leaves = grouping.leavesOf(n).size;
-    if ((isElementwise(n) || n.op === "concat") && leaves > 1 && leaves < f.limit && (!best || leaves > best.leaves)) best = { node: n, leaves };
+    if (
+      (isElementwise(n) || n.op === "concat") &&
+      leaves > 1 &&
+      leaves < f.limit &&
+      (!best || leaves > best.leaves) &&
+      !feedsItself(f, n)
+    )
+      best = { node: n, leaves };
     n.args.forEach(visit);
   };
   for (const m of g.members) m.args.forEach(visit);
@@ -369,7 +440,13 @@ function inOrder(f: Fuser): Region[] {
     const outputs = members.filter((m) => stored.has(m));
     if (outputs.length === 0) return;
     const { id: _, ...rest } = g;
-    out.push({ id: out.length, ...rest, members, outputs, inputs: [...grouping.inputsOf(g)].sort((a, b) => a.id - b.id) });
+    out.push({
+      id: out.length,
+      ...rest,
+      members,
+      outputs,
+      inputs: [...grouping.inputsOf(g)].sort((a, b) => a.id - b.id),
+    });
   };
   for (const g of grouping.groups) visit(g);
   return out;

@@ -46,11 +46,16 @@ export class Grouping {
     this.leaves.clear();
   }
 
+  /** The group stores a copy of the node; other groups that read it go on computing it themselves. */
+  adopt(group: Group, node: Node): void {
+    group.members.add(node);
+  }
+
   /** Moves every member of `from` into `into`. */
   merge(into: Group, from: Group): void {
     for (const n of from.members) {
       into.members.add(n);
-      this.owner.set(n, into);
+      if (this.owner.get(n) === from) this.owner.set(n, into);
     }
     into.anchors.push(...from.anchors);
     this.groups.splice(this.groups.indexOf(from), 1);

@@ -44,7 +44,14 @@ function widenGraph(graph: Graph): Graph {
   const map = new Map<Node, Node>();
   for (const n of graph.nodes) {
     const attrs = n.attrs.dtype === "f16" ? { ...n.attrs, dtype: "f32" } : n.attrs;
-    map.set(n, b.add(n.op, n.args.map((a) => map.get(a) as Node), attrs));
+    map.set(
+      n,
+      b.add(
+        n.op,
+        n.args.map((a) => map.get(a) as Node),
+        attrs,
+      ),
+    );
   }
   return makeGraph(
     graph.inputs.map((n) => map.get(n) as Node),

@@ -1,6 +1,6 @@
 import type { Node } from "../ir/graph.ts";
-import { rowOf } from "../ir/ops.ts";
 import { type Index, indexAlgebra, int, sub, variable } from "../ir/index-expr.ts";
+import { rowOf } from "../ir/ops.ts";
 
 /** Rows that get a kernel built around them. Everything else is computed where it is read. */
 const anchorOps = new Set(["matmul", "attention", "cumSum", "scatterElements", "scatterND", "reduce"]);
@@ -35,13 +35,17 @@ export function readsOf(node: Node, index: readonly Index[]): { arg: Node; index
   if (special) return special(node, index);
   const [x] = node.args;
   if (!row.view || !x) return [];
-  return [{ arg: x, index: row.view.map(indexAlgebra, index, { attrs: node.attrs, from: shapeOf(x), to: shapeOf(node) }) }];
+  return [
+    { arg: x, index: row.view.map(indexAlgebra, index, { attrs: node.attrs, from: shapeOf(x), to: shapeOf(node) }) },
+  ];
 }
 
 const broadcast = (arg: Node, index: readonly Index[]): Index[] =>
   index.slice(index.length - arg.type.shape.length).map((e, i) => (shapeOf(arg)[i] === 1 ? int(0) : e));
 
-const specialReads: Readonly<Record<string, (n: Node, index: readonly Index[]) => { arg: Node; index: readonly Index[] }[]>> = {
+const specialReads: Readonly<
+  Record<string, (n: Node, index: readonly Index[]) => { arg: Node; index: readonly Index[] }[]>
+> = {
   concat: (n, index) => {
     const axis = n.attrs.axis as number;
     let begin = 0;
@@ -56,7 +60,10 @@ const specialReads: Readonly<Record<string, (n: Node, index: readonly Index[]) =
     const axis = n.attrs.axis as number;
     const rank = indices.type.shape.length;
     return [
-      { arg: data, index: [...index.slice(0, axis), unknown(shapeOf(data)[axis] as number), ...index.slice(axis + rank)] },
+      {
+        arg: data,
+        index: [...index.slice(0, axis), unknown(shapeOf(data)[axis] as number), ...index.slice(axis + rank)],
+      },
       { arg: indices, index: index.slice(axis, axis + rank) },
     ];
   },
@@ -72,7 +79,10 @@ const specialReads: Readonly<Record<string, (n: Node, index: readonly Index[]) =
     const [data, indices] = n.args as [Node, Node];
     return [
       { arg: data, index: shapeOf(data).map(unknown) },
-      { arg: indices, index: [...index.slice(0, indices.type.shape.length - 1), unknown(shapeOf(indices).at(-1) as number)] },
+      {
+        arg: indices,
+        index: [...index.slice(0, indices.type.shape.length - 1), unknown(shapeOf(indices).at(-1) as number)],
+      },
     ];
   },
   philox: (n) => [{ arg: n.args[0] as Node, index: [unknown(2)] }],

@@ -1,4 +1,4 @@
-import { type Graph, makeGraph, type Node, GraphBuilder, usersOf } from "../ir/graph.ts";
+import { type Graph, GraphBuilder, makeGraph, type Node, usersOf } from "../ir/graph.ts";
 import { rowOf } from "../ir/ops.ts";
 import { isStored } from "./pull.ts";
 
@@ -22,7 +22,8 @@ export function splitSetup(graph: Graph): Parts {
     const work = !isStored(n) && !free.has(n.op);
     const views = rowOf(n.op).kind === "view" || free.has(n.op);
     // Something was computed, and from a weight or a literal rather than from nothing.
-    if ((work && n.args.some((a) => !free.has(a.op) || worth.has(a))) || (views && n.args.some((a) => worth.has(a)))) worth.add(n);
+    if ((work && n.args.some((a) => !free.has(a.op) || worth.has(a))) || (views && n.args.some((a) => worth.has(a))))
+      worth.add(n);
   }
   const users = usersOf(graph);
   const roots = new Set<Node>();

@@ -1,14 +1,22 @@
-import { tensorBytes } from "../base/dtype.ts";
 import { fail } from "../base/diagnostic.ts";
-import { encodeWords } from "./words.ts";
+import { tensorBytes } from "../base/dtype.ts";
 import { storedRoot } from "../fuse/fuse.ts";
 import { countOf, shapeOf } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Parts } from "../fuse/setup.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { kernelKey } from "../manifest/key.ts";
-import type { BufferSpec, Capabilities, DispatchSpec, KernelSpec, Manifest, PortSpec, Window } from "../manifest/manifest.ts";
+import type {
+  BufferSpec,
+  Capabilities,
+  DispatchSpec,
+  KernelSpec,
+  Manifest,
+  PortSpec,
+  Window,
+} from "../manifest/manifest.ts";
 import type { Kernel } from "../wgsl/kernel.ts";
+import { encodeWords } from "./words.ts";
 
 /** A region with its kernel, in execution order. */
 export interface Step {
@@ -32,7 +40,9 @@ export function plan(input: PlanInput): Manifest {
   const pool = new Pool(capabilities);
   const windows = new Map<Node, Window>();
   const ports = (role: string): PortSpec[] =>
-    graph.inputs.filter((n) => n.attrs.role === role).map((n) => port(n.attrs.name as string, n, windows.get(n) as Window));
+    graph.inputs
+      .filter((n) => n.attrs.role === role)
+      .map((n) => port(n.attrs.name as string, n, windows.get(n) as Window));
 
   const roleOf = { data: "input", weight: "weight", state: "state" } as const;
   for (const n of graph.inputs) windows.set(n, pool.own(roleOf[n.attrs.role as keyof typeof roleOf], n));
@@ -65,7 +75,9 @@ export function plan(input: PlanInput): Manifest {
   const outputs = parts.main.outputs.map((o) => port(o.name, o.node, windows.get(storedRoot(o.node)) as Window));
   const state = ports("state").map((p) => ({
     ...p,
-    next: outputs.find((o) => o.name === p.name)?.window ?? fail("state-output", `state ${p.name} has no output of its name`),
+    next:
+      outputs.find((o) => o.name === p.name)?.window ??
+      fail("state-output", `state ${p.name} has no output of its name`),
   }));
   return {
     version: 1,
@@ -81,7 +93,12 @@ export function plan(input: PlanInput): Manifest {
   };
 }
 
-const port = (name: string, n: Node, window: Window): PortSpec => ({ name, dtype: n.type.dtype, shape: shapeOf(n), window });
+const port = (name: string, n: Node, window: Window): PortSpec => ({
+  name,
+  dtype: n.type.dtype,
+  shape: shapeOf(n),
+  window,
+});
 const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
 
 interface Dispatch {
@@ -97,7 +114,8 @@ function schedule(steps: readonly Step[], pool: Pool, windows: Map<Node, Window>
   });
   const scratch = new Set<Node>();
   return steps.map((step, i) => {
-    for (const n of step.region.outputs) {
+    // An input without a window has no elements: the kernel that would have written it does not run.
+    for (const n of [...step.region.inputs, ...step.region.outputs]) {
       if (windows.has(n)) continue;
       windows.set(n, pool.take(n));
       scratch.add(n);
@@ -153,10 +171,14 @@ class Pool {
     const { limits } = this.capabilities;
     const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
     if (size > limit) {
-      fail("tensor-too-large", `a ${n.type.dtype}[${shapeOf(n).join(", ")}] tensor has ${size} bytes, one binding holds ${limit}`, {
-        ...(n.place ? { place: n.place } : {}),
-        hint: "split the tensor along an axis, store it as f16, or use a device with larger bindings",
-      });
+      fail(
+        "tensor-too-large",
+        `a ${n.type.dtype}[${shapeOf(n).join(", ")}] tensor has ${size} bytes, one binding holds ${limit}`,
+        {
+          ...(n.place ? { place: n.place } : {}),
+          hint: "split the tensor along an axis, store it as f16, or use a device with larger bindings",
+        },
+      );
     }
     return size;
   }

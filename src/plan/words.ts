@@ -11,7 +11,8 @@ export function encodeWords(dtype: DType, data: ArrayLike<number>): Uint32Array 
     }
     return words;
   }
-  const view = dtype === "f32" ? new Float32Array(words.buffer) : dtype === "i32" ? new Int32Array(words.buffer) : words;
+  const view =
+    dtype === "f32" ? new Float32Array(words.buffer) : dtype === "i32" ? new Int32Array(words.buffer) : words;
   for (let i = 0; i < data.length; i++) view[i] = dtype === "bool" ? (data[i] ? 1 : 0) : (data[i] as number);
   return words;
 }

@@ -58,7 +58,7 @@ export const profiles = {
       ...baseLimits,
       maxStorageBuffersPerShaderStage: 16,
       maxStorageBufferBindingSize: 2 ** 31 - 4,
-      maxBufferSize: 2 ** 32 - 4,
+      maxBufferSize: 2 ** 40,
       maxComputeWorkgroupStorageSize: 49152,
       maxComputeInvocationsPerWorkgroup: 1024,
       maxComputeWorkgroupSizeX: 1024,

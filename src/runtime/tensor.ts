@@ -57,7 +57,7 @@ export class GpuTensor {
 
   /** The buffer that holds the tensor, from byte `offset` on. */
   get buffer(): GPUBuffer {
-    this.#check();
+    this.check();
     return this.#place.buffer;
   }
 
@@ -75,7 +75,7 @@ export class GpuTensor {
 
   /** @internal The memory, held until the lease is released again. */
   get place(): Place {
-    this.#check();
+    this.check();
     return this.#place;
   }
 
@@ -84,7 +84,8 @@ export class GpuTensor {
     return this.#owner !== undefined;
   }
 
-  #check(): void {
+  /** @internal Fails with `disposed`. */
+  check(): void {
     if (this.disposed) {
       fail("disposed", `tensor ${JSON.stringify(this.name)} was disposed`, {
         hint: "read or pass it on before disposing it",
@@ -139,10 +140,17 @@ export async function readTensors(
   gpu.check();
   const { signal } = options;
   if (signal?.aborted) throw aborted("reading back", signal);
-  const reads = tensors.map((tensor) => planRead(gpu, tensor));
+  for (const t of tensors) {
+    if (t.gpu !== gpu) fail("wrong-device", `tensor ${JSON.stringify(t.name)} lives on another device`);
+    t.check();
+  }
+  const reads = tensors.map(planRead);
   let jobs: Read[];
   try {
     jobs = await gpu.inOrder(() => startReads(gpu, reads, options));
+  } catch (e) {
+    for (const r of reads) r.prefetch?.staging.release("destroy");
+    throw e;
   } finally {
     for (const r of reads) r.place.lease?.release();
   }
@@ -175,8 +183,7 @@ interface Read {
   readonly epoch: number;
 }
 
-function planRead(gpu: Gpu, tensor: GpuTensor): PlannedRead {
-  if (tensor.gpu !== gpu) fail("wrong-device", `tensor ${JSON.stringify(tensor.name)} lives on another device`);
+function planRead(tensor: GpuTensor): PlannedRead {
   const { place } = tensor;
   place.lease?.retain();
   const bytes = tensor.size === 0 ? 0 : bytesOf(tensor);
@@ -191,7 +198,7 @@ function startReads(gpu: Gpu, reads: readonly PlannedRead[], options: WaitOption
     try {
       if (missing.length > 0) gpu.guard("read back results", () => submitCopies(gpu, staging));
     } catch (e) {
-      for (const l of [...leases, ...reads.flatMap((r) => r.prefetch?.staging ?? [])]) l.release("destroy");
+      for (const l of leases) l.release("destroy");
       throw e;
     }
     return reads.map((r) => ({ ...r, staging: r.prefetch?.staging ?? staging.get(r) }));

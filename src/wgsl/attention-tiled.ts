@@ -2,7 +2,7 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { keyHeads, sizesOf, type Sizes } from "./attention.ts";
+import { keyHeads, type Sizes, sizesOf } from "./attention.ts";
 import { type Emitter, lane } from "./emitter.ts";
 import { closeFrame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { stage } from "./stage.ts";
@@ -17,13 +17,18 @@ const masked = "bitcast<f32>(0xff7fffffu)";
 const threads = 64;
 
 export const attentionBytes = (s: Sizes, t: AttentionTile): number =>
-  4 * (s.depth * (t.rows + 4) + Math.max(s.depth * (t.keys + 4), t.keys * (s.valueDepth + 4)) + t.keys * t.rows) + 16 * threads;
+  4 * (s.depth * (t.rows + 4) + Math.max(s.depth * (t.keys + 4), t.keys * (s.valueDepth + 4)) + t.keys * t.rows) +
+  16 * threads;
 
 /** Does the tiled variant suit these sizes and the device? */
 export function tiledFits(s: Sizes, capabilities: Capabilities): boolean {
   const t: AttentionTile = { rows: 32, keys: 32 };
   return (
-    s.depth % 4 === 0 && s.valueDepth % 4 === 0 && s.valueDepth <= 128 && s.rows >= 8 && s.keys >= 8 &&
+    s.depth % 4 === 0 &&
+    s.valueDepth % 4 === 0 &&
+    s.valueDepth <= 128 &&
+    s.rows >= 8 &&
+    s.keys >= 8 &&
     attentionBytes(s, t) <= capabilities.limits.maxComputeWorkgroupStorageSize
   );
 }
@@ -46,9 +51,36 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   const tx = e.index("tx", 7, "lid % 8u");
   const ty = e.index("ty", 7, "lid / 8u");
   const base = { dtype: "f32" as const, threads };
-  const query = stage(frame, { ...base, name: "sq", operand: q, at: (r, d) => [...lead.slice(lead.length - (q.type.shape.length - 2)), r, d], size: t.rows, depth: s.depth, limit: s.rows, depthLimit: s.depth });
-  const keys = stage(frame, { ...base, name: "sk", operand: k, at: (r, d) => [...keyHeads(s, lead, k), r, d], size: t.keys, depth: s.depth, limit: s.keys, depthLimit: s.depth });
-  const values = stage(frame, { ...base, name: "sk", operand: v, at: (d, r) => [...keyHeads(s, lead, v), r, d], size: s.valueDepth, depth: t.keys, limit: s.valueDepth, depthLimit: s.keys });
+  const query = stage(frame, {
+    ...base,
+    name: "sq",
+    operand: q,
+    at: (r, d) => [...lead.slice(lead.length - (q.type.shape.length - 2)), r, d],
+    size: t.rows,
+    depth: s.depth,
+    limit: s.rows,
+    depthLimit: s.depth,
+  });
+  const keys = stage(frame, {
+    ...base,
+    name: "sk",
+    operand: k,
+    at: (r, d) => [...keyHeads(s, lead, k), r, d],
+    size: t.keys,
+    depth: s.depth,
+    limit: s.keys,
+    depthLimit: s.depth,
+  });
+  const values = stage(frame, {
+    ...base,
+    name: "sk",
+    operand: v,
+    at: (d, r) => [...keyHeads(s, lead, v), r, d],
+    size: s.valueDepth,
+    depth: t.keys,
+    limit: s.valueDepth,
+    depthLimit: s.keys,
+  });
 
   const columns = Math.ceil(s.valueDepth / 4 / 8);
   const out = Array.from({ length: 4 }, (_, i) => Array.from({ length: columns }, (_, j) => declare(e, `o${i}_${j}`)));
@@ -97,7 +129,8 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   e.line("let w = weight[c * 8u + ty];");
   for (let j = 0; j < columns; j++) {
     e.line(`let v${j} = sk[c * ${values.pitch}u + min(tx + ${j * 8}u, ${s.valueDepth / 4 - 1}u)];`);
-    for (let i = 0; i < 4; i++) e.line(`${(out[i] as string[])[j]} = fma(vec4<f32>(w.${"xyzw"[i]}), v${j}, ${(out[i] as string[])[j]});`);
+    for (let i = 0; i < 4; i++)
+      e.line(`${(out[i] as string[])[j]} = fma(vec4<f32>(w.${"xyzw"[i]}), v${j}, ${(out[i] as string[])[j]});`);
   }
   e.close();
   e.line("workgroupBarrier();");
@@ -121,7 +154,11 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
       const value = e.let(`${name} * norm.${"xyzw"[i]}`, 4, "f32");
       e.provide(s.node, () => value);
       const within = (x: Index, size: number): Index => (x.max < size ? x : e.opaque(indexText(x), size - 1, e.depth));
-      writeAt(frame, region.outputs, [...lead, within(r, s.rows), add(scale(within(column, s.valueDepth / 4), 4), lane(4))]);
+      writeAt(frame, region.outputs, [
+        ...lead,
+        within(r, s.rows),
+        add(scale(within(column, s.valueDepth / 4), 4), lane(4)),
+      ]);
       e.close();
     });
   });
@@ -147,8 +184,16 @@ function declare(e: Emitter, name: string): string {
 }
 
 /** Scales the scores, adds the mask and hides keys that are past the end or, with `causal`, after the query. */
-function maskScores(e: Emitter, s: Sizes, mask: Node | undefined, lead: readonly Index[], row: Index, key: Index, offset: number): void {
-  const scaleBy = e.literal(s.node.attrs.scale as number, "f32").text;
+function maskScores(
+  e: Emitter,
+  s: Sizes,
+  mask: Node | undefined,
+  lead: readonly Index[],
+  row: Index,
+  key: Index,
+  offset: number,
+): void {
+  const scaleBy = e.literal(s.scale, "f32").text;
   for (let i = 0; i < 4; i++) {
     e.line(`s${i} = s${i} * ${scaleBy};`);
     const r = add(row, int(i));

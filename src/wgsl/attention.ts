@@ -17,6 +17,8 @@ export interface Sizes {
   readonly depth: number;
   readonly valueDepth: number;
   readonly group: number;
+  /** What scores are multiplied by: 1/√D unless given. */
+  readonly scale: number;
 }
 
 export function sizesOf(node: Node): Sizes {
@@ -29,6 +31,7 @@ export function sizesOf(node: Node): Sizes {
     keys: k[k.length - 2] as number,
     depth: q[r - 1] as number,
     valueDepth: v[v.length - 1] as number,
+    scale: (node.attrs.scale as number | undefined) ?? 1 / Math.sqrt(q[r - 1] as number),
     group: r >= 3 ? (q[r - 3] as number) / Math.max(1, k[k.length - 3] as number) : 1,
   };
 }
@@ -55,7 +58,9 @@ export function writeAttentionRow(region: Region, capabilities: Capabilities): K
     Array.from({ length: depth / width }, (_, i) => add(int(i * width), lane(width)));
 
   e.width = keyWidth;
-  const query = parts(s.depth, keyWidth).map((d) => e.value(q, [...lead.slice(lead.length - (q.type.shape.length - 2)), row, d]));
+  const query = parts(s.depth, keyWidth).map((d) =>
+    e.value(q, [...lead.slice(lead.length - (q.type.shape.length - 2)), row, d]),
+  );
   e.line("var top = bitcast<f32>(0xff7fffffu);");
   e.line("var sum = 0.0f;");
   const out = parts(s.valueDepth, valueWidth).map(() => {
@@ -76,7 +81,7 @@ export function writeAttentionRow(region: Region, capabilities: Capabilities): K
   });
   const dot = e.let(products.join(" + "), 1, "f32");
   e.width = 1;
-  const scaleBy = e.literal(s.node.attrs.scale as number, "f32").text;
+  const scaleBy = e.literal(s.scale, "f32").text;
   let score = e.let(`${dot.text} * ${scaleBy}`, 1, "f32");
   if (mask) {
     const at = [...lead, row, key];
@@ -108,7 +113,14 @@ export function keyHeads(s: Sizes, lead: readonly Index[], operand: Node): Index
   return lead.slice(lead.length - rank).map((x, i) => (i === rank - 1 ? div(x, s.group) : x));
 }
 
-function writeOut(frame: Frame, s: Sizes, at: readonly Index[], width: number, parts: readonly Index[], out: readonly string[]): void {
+function writeOut(
+  frame: Frame,
+  s: Sizes,
+  at: readonly Index[],
+  width: number,
+  parts: readonly Index[],
+  out: readonly string[],
+): void {
   const { e } = frame;
   e.width = width;
   parts.forEach((d, i) => {

@@ -1,4 +1,4 @@
-import { readsOf, isStored, countOf } from "../fuse/pull.ts";
+import { countOf, isStored, readsOf } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { coefOf, type Index, ravel } from "../ir/index-expr.ts";

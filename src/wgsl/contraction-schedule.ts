@@ -3,8 +3,8 @@ import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { productOf, writeDirect } from "./contraction.ts";
 import { type Tile, tileBytes, tileThreads, writeTiled } from "./contraction-tiled.ts";
-import { matvecFits, writeMatvec } from "./matvec.ts";
 import type { Kernel } from "./kernel.ts";
+import { matvecFits, writeMatvec } from "./matvec.ts";
 
 /** Workgroup tiles from large to small; the first that gives the device enough workgroups is taken. */
 export const tiles: readonly Tile[] = [

@@ -2,7 +2,7 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { multiplyAdd, operandIndex, productOf, type Product, writeEpilogue } from "./contraction.ts";
+import { multiplyAdd, operandIndex, type Product, productOf, writeEpilogue } from "./contraction.ts";
 import { type Emitter, lane } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
 import { stage } from "./stage.ts";
@@ -143,7 +143,12 @@ function storeVector(frame: Frame, p: Product, batch: readonly Index[], row: Ind
     e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
     e.width = 1;
     const m = guardRow.length ? bounded(e, row, p.m) : row;
-    writeEpilogue(frame, p, [...batch, m, within(at)], { text: `${acc}.${"xyzw"[l]}`, width: 1, dtype, depth: e.depth });
+    writeEpilogue(frame, p, [...batch, m, within(at)], {
+      text: `${acc}.${"xyzw"[l]}`,
+      width: 1,
+      dtype,
+      depth: e.depth,
+    });
     e.close();
   }
 }

@@ -1,8 +1,8 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
+import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
-import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { typeOf } from "./storage.ts";
 

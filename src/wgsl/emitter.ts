@@ -1,9 +1,9 @@
 import type { DType } from "../base/dtype.ts";
 import type { Graph, Node } from "../ir/graph.ts";
+import { coefOf, dependsOn, type Index, int, ravel, substitute, variable } from "../ir/index-expr.ts";
 import { count } from "../ir/ndarray.ts";
 import { HelperSet } from "../ir/ops/helpers.ts";
 import { rowOf } from "../ir/ops.ts";
-import { coefOf, dependsOn, type Index, int, ravel, substitute, variable } from "../ir/index-expr.ts";
 import { producers } from "./producers.ts";
 import { type Binding, type Storage, typeOf } from "./storage.ts";
 
@@ -70,7 +70,12 @@ export class Emitter {
   }
 
   open(header: string, vars: readonly string[] = [], close = "}"): void {
-    this.blocks.push({ lines: ["  ".repeat(this.blocks.length) + header], memo: new Map(), vars: new Set(vars), close });
+    this.blocks.push({
+      lines: ["  ".repeat(this.blocks.length) + header],
+      memo: new Map(),
+      vars: new Set(vars),
+      close,
+    });
   }
 
   close(): void {
@@ -135,7 +140,10 @@ export class Emitter {
   /** The value of `node` at `index` for a store, which rounds by itself. */
   result(node: Node, index: readonly Index[]): Value {
     if (node.type.dtype !== "f16") return this.value(node, index);
-    return this.compute(node, index.map((e, i) => (shapeOf(node)[i] === 1 ? int(0) : e)));
+    return this.compute(
+      node,
+      index.map((e, i) => (shapeOf(node)[i] === 1 ? int(0) : e)),
+    );
   }
 
   private remembered(key: string): Value | undefined {
@@ -274,6 +282,20 @@ export class Emitter {
 function rounds(node: Node): boolean {
   return rowOf(node.op).elementwise !== undefined && !exactOnHalf.has(node.op);
 }
-const exactOnHalf = new Set(["where", "neg", "abs", "min", "max", "relu", "clamp", "sign", "floor", "ceil", "round", "trunc", "cast"]);
+const exactOnHalf = new Set([
+  "where",
+  "neg",
+  "abs",
+  "min",
+  "max",
+  "relu",
+  "clamp",
+  "sign",
+  "floor",
+  "ceil",
+  "round",
+  "trunc",
+  "cast",
+]);
 
 export const elements = (n: Node): number => count(shapeOf(n));

@@ -1,9 +1,9 @@
-import type { Region } from "../fuse/region.ts";
 import { permutedFrom } from "../fuse/pull.ts";
+import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import type { Capabilities } from "../manifest/manifest.ts";
-import { elements, Emitter } from "./emitter.ts";
 import { type Index, ravel, unravel } from "../ir/index-expr.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { Emitter, elements } from "./emitter.ts";
 import { type Binding, Storage } from "./storage.ts";
 
 /** A kernel text with what is needed to run it. Bindings are `inputs` then `outputs` of the region, in order. */
@@ -89,15 +89,16 @@ export function foldGroups(n: number, limit: number): [number, number] {
 
 /**
  * Computes every given output at a point of the region's space and stores it. An output that is a permutation of a
- * computed node is stored where the permutation puts the element.
+ * computed node is stored where the permutation puts the element. `linear` is the point's row-major offset where it is
+ * known in a simpler form than the index gives (vectors that reach past the end, for one).
  */
-export function writeAt(frame: Frame, list: readonly Node[], index: readonly Index[]): void {
+export function writeAt(frame: Frame, list: readonly Node[], index: readonly Index[], linear?: Index): void {
   const { e, region, outputs } = frame;
   for (const n of list) {
     const base = region.members.includes(permutedFrom(n)) ? permutedFrom(n) : n;
     const at = indexFor(base, index, region.space);
     const value = e.result(base, at);
-    e.store(outputs.get(n)!, placeOf(n, base, at), value);
+    e.store(outputs.get(n)!, base === n && linear ? linear : placeOf(n, base, at), value);
   }
 }
 

@@ -15,7 +15,11 @@ const maxRows = 4;
 export function matvecFits(p: Product, region: Region, capabilities: Capabilities): boolean {
   const halfWords = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
   return (
-    p.m <= maxRows && p.k >= 64 && p.k % 4 === 0 && p.n % 4 === 0 && !(halfWords && p.n % 4 !== 0) &&
+    p.m <= maxRows &&
+    p.k >= 64 &&
+    p.k % 4 === 0 &&
+    p.n % 4 === 0 &&
+    !(halfWords && p.n % 4 !== 0) &&
     capabilities.limits.maxComputeInvocationsPerWorkgroup >= threads
   );
 }
@@ -31,7 +35,12 @@ export function writeMatvec(region: Region, capabilities: Capabilities): Kernel 
   const p = productOf(region.anchors[0] as Node);
   const dtype = p.node.type.dtype;
   const vec = typeOf(dtype, 4);
-  const probe = operandIndex(p.b, p.batch.map(() => int(0)), variable("lane", 3), variable("probe_n", Math.max(1, p.n - 1)));
+  const probe = operandIndex(
+    p.b,
+    p.batch.map(() => int(0)),
+    variable("lane", 3),
+    variable("probe_n", Math.max(1, p.n - 1)),
+  );
   const alongK = contiguousAlong(region, p.b, probe, "lane");
   // Column vectors a workgroup: neighbours read neighbouring columns unless K is the contiguous axis.
   const vectors = alongK ? 1 : 8;
@@ -44,7 +53,8 @@ export function writeMatvec(region: Region, capabilities: Capabilities): Kernel 
   e.line(`let slot = lid % ${vectors}u;`);
   e.line(`let part = lid / ${vectors}u;`);
   const first = scale(mod(g, blocks), vectors);
-  const vector = vectors === 1 ? first : e.index("vector", columns - 1, `min(${indexText(first)} + slot, ${columns - 1}u)`);
+  const vector =
+    vectors === 1 ? first : e.index("vector", columns - 1, `min(${indexText(first)} + slot, ${columns - 1}u)`);
   const acc = Array.from({ length: p.m }, () => {
     const name = e.fresh("acc");
     e.line(`var ${name} = ${vec}();`);
@@ -80,7 +90,14 @@ export function writeMatvec(region: Region, capabilities: Capabilities): Kernel 
   });
 }
 
-function walkColumns(e: Emitter, p: Product, batch: readonly Index[], vector: Index, acc: readonly string[], share: number): void {
+function walkColumns(
+  e: Emitter,
+  p: Product,
+  batch: readonly Index[],
+  vector: Index,
+  acc: readonly string[],
+  share: number,
+): void {
   const dtype = p.node.type.dtype;
   e.open(`for (var k = part; k < ${p.k}u; k += ${share}u) {`, ["k"]);
   const k = variable("k", p.k - 1);
@@ -93,7 +110,14 @@ function walkColumns(e: Emitter, p: Product, batch: readonly Index[], vector: In
   e.close();
 }
 
-function walkDepth(e: Emitter, p: Product, batch: readonly Index[], vector: Index, acc: readonly string[], share: number): void {
+function walkDepth(
+  e: Emitter,
+  p: Product,
+  batch: readonly Index[],
+  vector: Index,
+  acc: readonly string[],
+  share: number,
+): void {
   const dtype = p.node.type.dtype;
   e.open(`for (var k = part; k < ${p.k / 4}u; k += ${share}u) {`, ["k"]);
   const k = add(scale(variable("k", p.k / 4 - 1), 4), lane(4));

@@ -1,7 +1,7 @@
 import type { Region } from "../fuse/region.ts";
+import { add, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { elements, lane } from "./emitter.ts";
-import { add, scale, unravel } from "../ir/index-expr.ts";
 import { closeFrame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 
 const groupSize = 64;
@@ -21,6 +21,6 @@ export function writePointwise(region: Region, capabilities: Capabilities): Kern
     e.line(`if (i >= ${steps}u) { return; }`);
   }
   const linear = add(scale(at, width), lane(width));
-  writeAt(frame, region.outputs, unravel(linear, region.space));
+  writeAt(frame, region.outputs, unravel(linear, region.space), linear);
   return closeFrame(frame, { variant: `pointwise_x${width}`, workgroupSize: [groupSize, 1, 1], groups });
 }

@@ -1,8 +1,8 @@
 import type { DType } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
+import { dependsOn, type Index, indexAlgebra, indexText, int, isInt, ravel, sub } from "../ir/index-expr.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Emitter, Value } from "./emitter.ts";
-import { dependsOn, type Index, indexAlgebra, indexText, int, isInt, ravel, sub } from "../ir/index-expr.ts";
 
 /** Rows that are neither elementwise nor kernels of their own: how their value at an index is written. */
 export type Producer = (e: Emitter, node: Node, index: readonly Index[]) => Value;
@@ -153,4 +153,3 @@ export function loadIndex(e: Emitter, indices: Node, at: readonly Index[], size:
 
 const convertIndex = (dtype: DType, text: string): string =>
   dtype === "u32" ? text : dtype === "bool" ? `(${text}) != 0u` : `${dtype === "i32" ? "i32" : "f32"}(${text})`;
-

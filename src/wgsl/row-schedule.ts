@@ -42,12 +42,31 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
     // On a CPU adapter an invocation a row avoids barriers; only a few long rows need sharing.
     if (capabilities.software && (rows >= 16 || steps < 256)) threads = 1;
     else if (threads <= 4 && rows >= 1024) threads = 1;
-    const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(rows), Math.floor((threads >= 64 ? threads : 64) / threads)));
-    return { name: `${threads}x${rowsPerGroup}`, rows, cols, contiguous: true, colWidth, rowWidth: 1, threads, rowsPerGroup };
+    const rowsPerGroup =
+      threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(rows), Math.floor(Math.max(threads, 64) / threads)));
+    return {
+      name: `${threads}x${rowsPerGroup}`,
+      rows,
+      cols,
+      contiguous: true,
+      colWidth,
+      rowWidth: 1,
+      threads,
+      rowsPerGroup,
+    };
   }
   const enough = capabilities.software ? 16 : 16384;
   let threads = 1;
   while (threads < 16 && rowSteps * threads < enough && steps / threads >= 16) threads *= 2;
   const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(max / threads), 16));
-  return { name: `column_${threads}x${rowsPerGroup}`, rows, cols, contiguous: false, colWidth, rowWidth, threads, rowsPerGroup };
+  return {
+    name: `column_${threads}x${rowsPerGroup}`,
+    rows,
+    cols,
+    contiguous: false,
+    colWidth,
+    rowWidth,
+    threads,
+    rowsPerGroup,
+  };
 }

@@ -1,11 +1,11 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
+import { add, type Index, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { crossInvocations } from "./cross.ts";
-import { elements, type Emitter, lane, type Value } from "./emitter.ts";
-import { add, type Index, scale, unravel, variable } from "../ir/index-expr.ts";
+import { type Emitter, elements, lane, type Value } from "./emitter.ts";
 import { closeFrame, type Frame, indexFor, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
 import { typeOf } from "./storage.ts";
@@ -31,15 +31,30 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
   const slot = s.threads === 1 ? "lid" : groupRows === 1 ? "0u" : ofGroup;
   e.line(`let row_slot = group * ${groupRows}u + ${slot};`);
   e.line(`let thread = ${s.threads === 1 ? "0u" : s.contiguous ? `lid % ${s.threads}u` : `lid / ${groupRows}u`};`);
-  const rowVar = e.index("row", Math.max(0, rowSteps - 1), whole ? "row_slot" : `min(row_slot, ${Math.max(0, rowSteps - 1)}u)`);
+  const rowVar = e.index(
+    "row",
+    Math.max(0, rowSteps - 1),
+    whole ? "row_slot" : `min(row_slot, ${Math.max(0, rowSteps - 1)}u)`,
+  );
   const row = s.rowWidth === 1 ? rowVar : add(scale(rowVar, s.rowWidth), lane(s.rowWidth));
 
-  const writer: RowWriter = { frame, s, row, shared: [], valid: whole ? "" : `row_slot < ${rowSteps}u`, usesSubgroups: false };
+  const writer: RowWriter = {
+    frame,
+    s,
+    row,
+    shared: [],
+    valid: whole ? "" : `row_slot < ${rowSteps}u`,
+    usesSubgroups: false,
+  };
   for (const level of levelsOf(region)) reduceLevel(writer, level);
   writeOutputs(writer);
   const bytes = writer.shared.reduce((n, d) => n + d.bytes, 0);
   if (bytes > capabilities.limits.maxComputeWorkgroupStorageSize) {
-    fail("workgroup-memory", `a row kernel needs ${bytes} bytes of workgroup memory, the device has ${capabilities.limits.maxComputeWorkgroupStorageSize}`);
+    if (s.threads > 1) return writeRow(region, capabilities, { ...s, threads: s.threads / 2 });
+    fail(
+      "workgroup-memory",
+      `a row kernel needs ${bytes} bytes of workgroup memory, the device has ${capabilities.limits.maxComputeWorkgroupStorageSize}`,
+    );
   }
   return closeFrame(frame, {
     variant: `row_${s.name}`,
@@ -83,8 +98,14 @@ function levelsOf(region: Region): Node[][] {
 function spaceIndex(w: RowWriter, col: Index): Index[] {
   const { space, axes } = w.frame.region;
   const kept = space.flatMap((_, i) => (axes.includes(i) ? [] : [i]));
-  const rowIndex = unravel(w.row, kept.map((i) => space[i] as number));
-  const colIndex = unravel(col, axes.map((i) => space[i] as number));
+  const rowIndex = unravel(
+    w.row,
+    kept.map((i) => space[i] as number),
+  );
+  const colIndex = unravel(
+    col,
+    axes.map((i) => space[i] as number),
+  );
   return space.map((_, i) => (axes.includes(i) ? colIndex[axes.indexOf(i)] : rowIndex[kept.indexOf(i)]) as Index);
 }
 
@@ -164,7 +185,8 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
 
   for (const st of states) {
     const narrow = colWidth > 1 ? foldLanes(e, st) : valuesOf(e, st);
-    const done = s.threads > 1 ? crossInvocations(w, st.acc, narrow) : narrow.map((v) => e.let(v.text, v.width, v.dtype));
+    const done =
+      s.threads > 1 ? crossInvocations(w, st.acc, narrow) : narrow.map((v) => e.let(v.text, v.width, v.dtype));
     provideResults(w, st.acc.node, done);
   }
 }
@@ -184,7 +206,12 @@ function provideResults(w: RowWriter, node: Node, values: readonly Value[]): voi
 /** Combines the lanes of a vector accumulator, in lane order. */
 function foldLanes(e: Emitter, s: State): Value[] {
   const at = (l: number): Value[] =>
-    s.names.map((n, i) => ({ text: `${n}.${"xyzw"[l]}`, width: 1, dtype: s.acc.dtypes[i] as Value["dtype"], depth: e.depth }));
+    s.names.map((n, i) => ({
+      text: `${n}.${"xyzw"[l]}`,
+      width: 1,
+      dtype: s.acc.dtypes[i] as Value["dtype"],
+      depth: e.depth,
+    }));
   const width = e.width;
   e.width = 1;
   let parts = Array.from({ length: s.width }, (_, l) => at(l));

@@ -1,6 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { type Index, ravel, sub, int, unravel, variable } from "../ir/index-expr.ts";
+import { type Index, int, ravel, sub, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { shapeOf } from "./emitter.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";

@@ -2,7 +2,7 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { type Index, indexText, int, ravel, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { elements, type Emitter, shapeOf, type Value } from "./emitter.ts";
+import { type Emitter, elements, shapeOf, type Value } from "./emitter.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 import { typeOf } from "./storage.ts";
 
@@ -33,7 +33,9 @@ function lookElements(e: Emitter, node: Node, at: readonly Index[]): void {
   const [, indices, updates] = node.args as [Node, Node, Node];
   const axis = node.attrs.axis as number;
   const shape = shapeOf(indices);
-  const guards = at.flatMap((a, d) => (d === axis || a.max < (shape[d] as number) ? [] : [`${indexText(a)} < ${shape[d]}u`]));
+  const guards = at.flatMap((a, d) =>
+    d === axis || a.max < (shape[d] as number) ? [] : [`${indexText(a)} < ${shape[d]}u`],
+  );
   if (guards.length) e.open(`if (${guards.join(" && ")}) {`);
   const n = shape[axis] as number;
   e.open(`for (var u = 0u; u < ${n}u; u++) {`, ["u"]);

@@ -75,7 +75,11 @@ export function stage(frame: Frame, s: Side): Staged {
     const vectors = Math.ceil(s.limit / 4);
     // The last vector may reach past the end of the axis: what it brings is never used.
     const at = outer.max < s.limit ? outer : scale(clamp(div(outer, 4), vectors), 4);
-    assign(slot.registers[0], e.value(s.operand, s.at(add(at, lane(4)), clamp(k, s.depthLimit))), inside(k, s.depthLimit));
+    assign(
+      slot.registers[0],
+      e.value(s.operand, s.at(add(at, lane(4)), clamp(k, s.depthLimit))),
+      inside(k, s.depthLimit),
+    );
   };
   const loadTransposed = (slot: (typeof slots)[0], outer: Index, inner: Index): void => {
     const k4 = add(div(inner, 4), slot.inner);

@@ -57,7 +57,9 @@ export class Storage {
       const word = (at: Index): string => `unpack2x16float(${b.name}[${indexText(div(at, 2))}])`;
       if (width === 1) {
         const half = mod(offset, 2);
-        return half.terms.length === 0 ? `${word(offset)}.${half.base ? "y" : "x"}` : `${word(offset)}[${indexText(half)}]`;
+        return half.terms.length === 0
+          ? `${word(offset)}.${half.base ? "y" : "x"}`
+          : `${word(offset)}[${indexText(half)}]`;
       }
       return width === 2 ? word(offset) : `vec4<f32>(${word(offset)}, ${word(add(offset, int(2)))})`;
     }

@@ -26,12 +26,29 @@ export function writeKernel(region: Region, capabilities: Capabilities): Kernel 
   const bindings = region.inputs.length + region.outputs.length;
   const checks: [boolean, string][] = [
     [invocations <= limits.maxComputeInvocationsPerWorkgroup, `${invocations} invocations a workgroup`],
-    [kernel.requires.workgroupBytes <= limits.maxComputeWorkgroupStorageSize, `${kernel.requires.workgroupBytes} bytes of workgroup memory`],
+    [
+      kernel.requires.workgroupBytes <= limits.maxComputeWorkgroupStorageSize,
+      `${kernel.requires.workgroupBytes} bytes of workgroup memory`,
+    ],
     [bindings <= limits.maxStorageBuffersPerShaderStage, `${bindings} storage buffers`],
-    [kernel.workgroups.every((n) => n <= limits.maxComputeWorkgroupsPerDimension), `${kernel.workgroups.join("×")} workgroups`],
+    [
+      kernel.workgroups.every((n) => n <= limits.maxComputeWorkgroupsPerDimension),
+      `${kernel.workgroups.join("×")} workgroups`,
+    ],
   ];
   for (const [ok, what] of checks) {
-    if (!ok) fail("kernel-limits", `a ${region.family} kernel needs ${what}, more than the device (${capabilities.name}) allows`);
+    if (!ok) {
+      const at = [...region.anchors, ...region.members].find((n) => n.place)?.place;
+      fail(
+        "kernel-limits",
+        `a ${region.family} kernel needs ${what}, more than the device (${capabilities.name}) allows`,
+        {
+          ...(at ? { place: at } : {}),
+          cause: "the kernel cannot be split further: these operands and results belong to one operation",
+          hint: "give the operation fewer operands, or use a device with higher limits",
+        },
+      );
+    }
   }
   return kernel;
 }

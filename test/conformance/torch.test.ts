@@ -31,7 +31,9 @@ describe.skipIf(!suite)("PyTorch samples", () => {
   afterAll(() => {
     if (!suite) return;
     const left = [...suite.left].map(([reason, n]) => `  ${n} × ${reason}`);
-    console.log([`PyTorch samples on ${gpu().adapterName}: ${passed} pass, ${failed} fail; not run:`, ...left].join("\n"));
+    console.log(
+      [`PyTorch samples on ${gpu().adapterName}: ${passed} pass, ${failed} fail; not run:`, ...left].join("\n"),
+    );
   });
 
   test.each([...(suite?.byOp ?? [])])("%s", { timeout: 300_000 }, async (_, cases) => {

@@ -31,7 +31,10 @@ describe.skipIf(!suite)("WebNN conformance", () => {
   let passed = 0;
   let failed = 0;
   afterAll(() => {
-    if (suite) console.log(`WebNN on ${gpu().adapterName}: ${passed} pass, ${failed} fail; ${skippedText(suite)}`);
+    if (!suite) return;
+    const { adapterName, counters } = gpu();
+    const counts = `${passed} pass, ${failed} fail with ${counters.pipelines} pipelines`;
+    console.log(`WebNN on ${adapterName}: ${counts}; ${skippedText(suite)}`);
   });
 
   test.each([...(suite?.files ?? [])])("%s", { timeout: 300_000 }, async (_, cases) => {

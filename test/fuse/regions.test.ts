@@ -84,7 +84,12 @@ describe("regions that must form", () => {
     for (const transposeA of [false, true]) {
       for (const transposeB of [false, true]) {
         const p = compile(
-          { x: transposeA ? f32(64, 17) : f32(17, 64), w: transposeB ? f32(33, 64) : f32(64, 33), b: f32(33), r: f32(17, 33) },
+          {
+            x: transposeA ? f32(64, 17) : f32(17, 64),
+            w: transposeB ? f32(33, 64) : f32(64, 33),
+            b: f32(33),
+            r: f32(17, 33),
+          },
           ({ x, w, b, r }) => matmul(x, w, { transposeA, transposeB }).add(b).add(r),
         );
         expectKernels(p, 1);
@@ -156,7 +161,13 @@ describe("regions that must form", () => {
 
   it("a chain of views costs no kernel and no copy", () => {
     const p = compile({ x: f32(4, 6, 8) }, ({ x }) =>
-      x.transpose([2, 0, 1]).reshape([8, 24]).slice([[1, 7, 2]]).flip({ axes: [0] }).reshape([3, 4, 6]).tanh(),
+      x
+        .transpose([2, 0, 1])
+        .reshape([8, 24])
+        .slice([[1, 7, 2]])
+        .flip({ axes: [0] })
+        .reshape([3, 4, 6])
+        .tanh(),
     );
     expectKernels(p, 1);
     const through = compile({ x: f32(8, 12), w: f32(12, 8) }, ({ x, w }) =>
