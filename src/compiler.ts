@@ -2,12 +2,15 @@ import { fail } from "./base/diagnostic.ts";
 import { type ExplainReport, evaluated, makeReport, reportEdges, reportKernel } from "./fuse/explain.ts";
 import { type FuseMode, type FuseResult, fuse } from "./fuse/fuse.ts";
 import { legalise } from "./fuse/legalise.ts";
+import type { Region } from "./fuse/region.ts";
+import { regionKey } from "./fuse/region-key.ts";
 import { splitSetup } from "./fuse/setup.ts";
 import { isConcrete, shapeText } from "./ir/dim.ts";
 import type { Graph } from "./ir/graph.ts";
 import type { Capabilities, Manifest } from "./manifest/manifest.ts";
 import { optimise } from "./passes/pipeline.ts";
 import { plan, type Step } from "./plan/plan.ts";
+import type { Kernel } from "./wgsl/kernel.ts";
 import { writeKernel } from "./wgsl/write.ts";
 
 export interface CompileOptions {
@@ -61,11 +64,20 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
 }
 
 function steps(result: FuseResult, capabilities: Capabilities): Step[] {
+  const written = new Map<string, Kernel>();
+  const write = (region: Region): Kernel => {
+    const key = regionKey(region);
+    const known = written.get(key);
+    if (known) return known;
+    const kernel = writeKernel(region, capabilities);
+    written.set(key, kernel);
+    return kernel;
+  };
   return result.regions
     .filter((r) => r.outputs.some((n) => n.type.shape.every((d) => d !== 0)))
     .map((region) => ({
       region,
-      kernel: writeKernel(region, capabilities),
+      kernel: write(region),
       label: `${region.family}: ${evaluated(region)
         .map((n) => n.op)
         .join(" ")}`,

@@ -10,6 +10,16 @@ export interface Parts {
   readonly main: Graph;
 }
 
+/**
+ * A mere permutation of a weight that the program also reads as it is (an embedding tied to the output projection):
+ * a second copy of it would cost more memory than reading it permuted costs time.
+ */
+function isReorderedTwin(n: Node, users: ReadonlyMap<Node, readonly Node[]>): boolean {
+  let at = n;
+  while (rowOf(at.op).kind === "view" && at.args.length === 1) at = at.args[0] as Node;
+  return at !== n && isStored(at) && (users.get(at)?.length ?? 0) > 1;
+}
+
 const free = new Set(["const", "iota", "reshape", "expand", "slice"]);
 
 export function splitSetup(graph: Graph): Parts {
@@ -29,7 +39,13 @@ export function splitSetup(graph: Graph): Parts {
   const roots = new Set<Node>();
   const outputs = new Set(graph.outputs.map((o) => o.node));
   for (const n of worth) {
-    if (n.results || outputs.has(n) || !users.get(n)?.some((u) => !fixed.has(u) || outputs.has(u))) continue;
+    if (
+      isReorderedTwin(n, users) ||
+      n.results ||
+      outputs.has(n) ||
+      !users.get(n)?.some((u) => !fixed.has(u) || outputs.has(u))
+    )
+      continue;
     let at = n;
     // Store before the view that only repeats or relabels elements.
     while (free.has(at.op) && worth.has(at.args[0] as Node)) at = at.args[0] as Node;

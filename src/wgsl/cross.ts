@@ -5,9 +5,9 @@ import type { RowWriter } from "./row.ts";
 import { typeOf } from "./storage.ts";
 
 /**
- * Combines the states of the invocations that share a row, through workgroup memory, in invocation order (a tree of
- * neighbours, so that a combine that is associative but not commutative stays right). With subgroups a sum is first
- * taken over each subgroup. Every invocation gets the result.
+ * Combines the states of the invocations that share a row, through workgroup memory, as a tree; that of an ordered
+ * combine keeps the invocations' order. With subgroups a sum is first taken over each subgroup. Every invocation gets
+ * the result.
  */
 export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonly Value[]): Value[] {
   const { e, capabilities } = w.frame;
@@ -40,8 +40,12 @@ export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonl
     e.line(`${arrays[i]}[lid] = ${v.text};`);
   });
   e.line("workgroupBarrier();");
-  for (let step = 1; step < s.threads; step *= 2) {
-    e.open(`if (thread % ${step * 2}u == 0u) {`);
+  // Halves keep the busy invocations together; a user's combine may need neighbours, which keep the order.
+  const steps: number[] = [];
+  for (let n = 1; n < s.threads; n *= 2) steps.push(n);
+  if (!acc.ordered) steps.reverse();
+  for (const step of steps) {
+    e.open(acc.ordered ? `if (thread % ${step * 2}u == 0u) {` : `if (thread < ${step}u) {`);
     const read = (at: string): Value[] =>
       values.map((v, i) => ({ ...e.let(`${arrays[i]}[${at}]`, v.width, v.dtype), depth: e.depth }));
     const left = read("lid");

@@ -20,6 +20,13 @@ export interface RowSchedule {
 
 const floorPow2 = (n: number): number => 2 ** Math.floor(Math.log2(Math.max(1, n)));
 
+/** Invocations a row: as many as have work, fewer where the row then divides evenly and stays in registers. */
+function sharing(steps: number, max: number): number {
+  const most = Math.min(max, floorPow2(steps));
+  for (let t = most; t >= 32; t /= 2) if (steps % t === 0 && steps / t <= 8) return t;
+  return most;
+}
+
 export function chooseRowSchedule(region: Region, capabilities: Capabilities): RowSchedule {
   const { space, axes } = region;
   const size = (list: readonly number[]): number => list.reduce((n, d) => n * d, 1);
@@ -38,7 +45,7 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   const max = Math.min(256, capabilities.limits.maxComputeInvocationsPerWorkgroup);
 
   if (contiguous || cols === 1) {
-    let threads = Math.min(max, floorPow2(steps));
+    let threads = sharing(steps, max);
     // On a CPU adapter an invocation a row avoids barriers; only a few long rows need sharing.
     if (capabilities.software && (rows >= 16 || steps < 256)) threads = 1;
     else if (threads <= 4 && rows >= 1024) threads = 1;

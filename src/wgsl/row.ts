@@ -1,7 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, type Index, scale, unravel, variable } from "../ir/index-expr.ts";
+import { add, type Index, int, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { crossInvocations } from "./cross.ts";
@@ -30,7 +30,11 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
   const ofGroup = s.contiguous ? `lid / ${s.threads}u` : `lid % ${groupRows}u`;
   const slot = s.threads === 1 ? "lid" : groupRows === 1 ? "0u" : ofGroup;
   e.line(`let row_slot = group * ${groupRows}u + ${slot};`);
-  e.line(`let thread = ${s.threads === 1 ? "0u" : s.contiguous ? `lid % ${s.threads}u` : `lid / ${groupRows}u`};`);
+  const thread = e.index(
+    "thread",
+    s.threads - 1,
+    s.threads === 1 ? "0u" : s.contiguous ? `lid % ${s.threads}u` : `lid / ${groupRows}u`,
+  );
   const rowVar = e.index(
     "row",
     Math.max(0, rowSteps - 1),
@@ -42,6 +46,7 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     frame,
     s,
     row,
+    thread,
     shared: [],
     valid: whole ? "" : `row_slot < ${rowSteps}u`,
     usesSubgroups: false,
@@ -70,6 +75,8 @@ export interface RowWriter {
   readonly frame: Frame;
   readonly s: RowSchedule;
   readonly row: Index;
+  /** Number of the invocation among those that share the row. */
+  readonly thread: Index;
   readonly valid: string;
   /** Workgroup arrays, shared by the reductions. */
   readonly shared: { readonly name: string; readonly type: string; readonly size: number; readonly bytes: number }[];
@@ -109,6 +116,13 @@ function spaceIndex(w: RowWriter, col: Index): Index[] {
   return space.map((_, i) => (axes.includes(i) ? colIndex[axes.indexOf(i)] : rowIndex[kept.indexOf(i)]) as Index);
 }
 
+/** Few enough steps an invocation to write them out: what a row's first pass loads then stays in registers for the next. */
+const unrolled = (s: RowSchedule, steps: number): boolean =>
+  steps % s.threads === 0 && steps / s.threads <= (s.threads === 1 ? 4 : 8);
+
+const ownSteps = (w: RowWriter, steps: number): Index[] =>
+  Array.from({ length: steps / w.s.threads }, (_, j) => add(w.thread, int(j * w.s.threads)));
+
 interface State {
   readonly acc: Accumulator;
   readonly names: string[];
@@ -144,11 +158,10 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   const states = level.map((n) => declareState(e, accumulatorOf(n), width));
   const steps = s.cols / colWidth;
   const ordered = states.some((x) => x.acc.ordered) && s.threads > 1;
-  const blocked = !ordered && s.threads === 1 && steps > 2 * serialBlock && steps % 2 === 0;
+  const blocked = !ordered && s.threads === 1 && steps > 2 * serialBlock;
 
-  const body = (into: readonly State[], name: string): void => {
+  const body = (into: readonly State[], step: Index): void => {
     e.width = width;
-    const step = variable(name, Math.max(0, steps - 1));
     const col = colWidth === 1 ? step : add(scale(step, colWidth), lane(colWidth));
     const index = spaceIndex(w, col);
     for (const st of into) {
@@ -159,13 +172,16 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
 
   if (steps > 0) {
     const c = e.fresh("c");
-    if (blocked) {
-      const block = largestDivisor(steps, serialBlock);
+    const at = variable(c, steps - 1);
+    if (!ordered && unrolled(s, steps)) {
+      for (const step of ownSteps(w, steps)) body(states, step);
+    } else if (blocked) {
       const o = e.fresh("o");
-      e.open(`for (var ${o} = 0u; ${o} < ${steps}u; ${o} += ${block}u) {`, [o]);
+      const end = steps % serialBlock === 0 ? `${o} + ${serialBlock}u` : `min(${o} + ${serialBlock}u, ${steps}u)`;
+      e.open(`for (var ${o} = 0u; ${o} < ${steps}u; ${o} += ${serialBlock}u) {`, [o]);
       const inner = level.map((n) => declareState(e, accumulatorOf(n), width));
-      e.open(`for (var ${c} = ${o}; ${c} < ${o} + ${block}u; ${c}++) {`, [c]);
-      body(inner, c);
+      e.open(`for (var ${c} = ${o}; ${c} < ${end}; ${c}++) {`, [c]);
+      body(inner, at);
       e.close();
       inner.forEach((st, i) => {
         merge(e, states[i] as State, valuesOf(e, st));
@@ -174,11 +190,11 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     } else if (ordered) {
       const chunk = Math.ceil(steps / s.threads);
       e.open(`for (var ${c} = thread * ${chunk}u; ${c} < min((thread + 1u) * ${chunk}u, ${steps}u); ${c}++) {`, [c]);
-      body(states, c);
+      body(states, at);
       e.close();
     } else {
       e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
-      body(states, c);
+      body(states, at);
       e.close();
     }
   }
@@ -243,13 +259,19 @@ function writeOutputs(w: RowWriter): void {
   if (full.length === 0 || s.cols === 0) return;
   if (w.valid) e.open(`if (${w.valid}) {`);
   e.width = Math.max(s.colWidth, s.rowWidth);
-  const c = e.fresh("c");
   const steps = s.cols / s.colWidth;
-  e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
-  const step = variable(c, steps - 1);
-  const index = spaceIndex(w, s.colWidth === 1 ? step : add(scale(step, s.colWidth), lane(s.colWidth)));
-  writeAt(w.frame, full, index);
-  e.close();
+  const write = (step: Index): void => {
+    const col = s.colWidth === 1 ? step : add(scale(step, s.colWidth), lane(s.colWidth));
+    writeAt(w.frame, full, spaceIndex(w, col));
+  };
+  if (unrolled(s, steps)) {
+    for (const step of ownSteps(w, steps)) write(step);
+  } else {
+    const c = e.fresh("c");
+    e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
+    write(variable(c, steps - 1));
+    e.close();
+  }
   if (w.valid) e.close();
 }
 
@@ -258,9 +280,4 @@ function isPerRow(n: Node, region: Region, s: RowSchedule, size: number): boolea
   if (elements(n) !== s.rows) return false;
   if (s.rows !== size) return true;
   return region.anchors.includes(n) || n.op === "result";
-}
-
-function largestDivisor(n: number, limit: number): number {
-  for (let d = limit; d > 1; d--) if (n % d === 0) return d;
-  return n;
 }

@@ -210,12 +210,11 @@ describe("3. what only sizes or a device can tell is refused before the shader c
   test("an op with more operands than a kernel binds", async () => {
     const n = gpu().capabilities.limits.maxStorageBuffersPerShaderStage;
     const specs = Object.fromEntries(Array.from({ length: n }, (_, i) => [`x${i}`, f32(8)]));
+    const combine = (a: readonly Tensor[], b: readonly Tensor[]) => a.map((s, i) => s.add(b[i] as Tensor));
     const program = compile(specs, (xs) => {
       const states = Object.values(xs);
-      return reduce(states, {
-        identity: states.map(() => 0),
-        combine: (a, b) => a.map((s, i) => s.add(b[i] as Tensor)),
-      }); // wide
+      const identity = states.map(() => 0);
+      return reduce(states, { identity, combine }); // wide
     });
     const error = await refused(() => program.load(gpu()));
     expect(error.diagnostic.place).toMatchObject({

@@ -57,7 +57,8 @@ describe("encoder on the interpreter", () => {
   });
 });
 
-describe("encoder on the GPU", () => {
+// Software adapters take seconds to compile some of the pipelines.
+describe("encoder on the GPU", { timeout: 300_000 }, () => {
   // One batch of the demo's sentences and the short cases serves most tests: making pipelines takes longest.
   const short = cases.filter((c) => c.ids.length < 20);
   const batch = toBatch(tokenizer, [...sentences, ...short.map((c) => c.sentence)]);
@@ -74,7 +75,7 @@ describe("encoder on the GPU", () => {
     const out = await session.run(inputs);
     expect(out.shape).toEqual([batch.B, architecture.width]);
     rows = rowsOf((await out.data()) as Float32Array, architecture.width);
-  }, 120_000);
+  }, 300_000);
   afterAll(() => gpu?.dispose());
 
   test("has the reference's embeddings of sentences of every length, the empty one and unknown characters too", () => {

@@ -67,7 +67,8 @@ function suite({ sizes, weights, partials, ids }: NanoSort): void {
     });
   });
 
-  describe("gpt-nano-sort on the GPU", () => {
+  // Software adapters take seconds to compile some of the pipelines.
+  describe("gpt-nano-sort on the GPU", { timeout: 300_000 }, () => {
     let gpu: Gpu;
     beforeAll(async () => {
       gpu = await openDevice();

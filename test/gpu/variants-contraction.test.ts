@@ -1,0 +1,195 @@
+import { describe, expect, test } from "vitest";
+import type { FuseMode } from "../../src/fuse/fuse.ts";
+import {
+  cast,
+  compile,
+  embedding,
+  f16,
+  f32,
+  gelu,
+  i32,
+  matmul,
+  pad,
+  type Program,
+  relu,
+  sum,
+  tanh,
+} from "../../src/index.ts";
+import { sharedGpu } from "../support/gpu.ts";
+import { checkVariants, type Hardware, hardware, variantInputs, variantsOf } from "../support/variants.ts";
+
+const gpu = sharedGpu();
+
+const small = "tile_32x32x16";
+const medium = "tile_64x64x16";
+const large = "tile_128x64x16";
+
+interface Case {
+  readonly program: Pick<Program, "graph">;
+  readonly variants: readonly string[];
+  readonly fuse?: FuseMode;
+  readonly tolerance?: number;
+  readonly ranges?: Readonly<Record<string, readonly [number, number]>>;
+  readonly device?: Hardware;
+}
+
+function check(cases: Readonly<Record<string, Case>>): void {
+  test.each(Object.entries(cases))("%s", async (_, { program: { graph }, variants, device, ranges, ...rest }) => {
+    const inputs = variantInputs(graph, ranges);
+    await checkVariants(gpu(), hardware(gpu(), device), variants, { graph, inputs, ...rest });
+  });
+}
+
+describe("workgroup tiles", () => {
+  check({
+    "odd M and N, bias, relu and residual, lanes stored one by one": {
+      program: compile({ a: f32(33, 20), b: f32(20, 51), c: f32(51), r: f32(33, 51) }, ({ a, b, c, r }) =>
+        relu(matmul(a, b).add(c)).add(r),
+      ),
+      variants: [small],
+    },
+    "both operands transposed, odd M, even N": {
+      program: compile({ a: f32(36, 37), b: f32(42, 36) }, ({ a, b }) =>
+        matmul(a, b, { transposeA: true, transposeB: true }),
+      ),
+      variants: [small],
+    },
+    "the left one transposed, tanh of it, gelu, two results, one of them f16 in packed words": {
+      program: compile({ a: f32(20, 35), b: f32(20, 44), c: f32(44) }, ({ a, b, c }) => {
+        const y = matmul(tanh(a), b, { transposeA: true }).add(c);
+        return { y, g: cast(gelu(y, { approximate: "tanh" }), "f16") };
+      }),
+      variants: [small],
+      fuse: "legal",
+    },
+    "the right one transposed, batches broadcast on both sides": {
+      program: compile({ a: f32(2, 1, 34, 24), b: f32(3, 40, 24) }, ({ a, b }) => matmul(a, b, { transposeB: true })),
+      variants: [small],
+    },
+    "K of one step, the left one shared by the batches, results in another order": {
+      program: compile({ a: f32(35, 16), b: f32(3, 16, 32) }, ({ a, b }) =>
+        matmul(a, b).reshape([3, 35, 4, 8]).transpose([0, 2, 1, 3]),
+      ),
+      variants: [small],
+    },
+    "heads of one tensor times the transposed heads of another": {
+      program: compile({ x: f32(34, 3, 20), y: f32(33, 3, 20) }, ({ x, y }) =>
+        matmul(x.transpose([1, 0, 2]), y.transpose([1, 2, 0])).mul(0.25),
+      ),
+      variants: [small],
+    },
+    "rows picked from a table, columns flipped and padded": {
+      program: compile({ t: f32(13, 16), i: i32(18), b: f32(16, 30) }, ({ t, i, b }) =>
+        matmul(embedding(t, i), pad(b.flip({ axes: [1] }), { low: [0, 1], high: [4, 2] }).slice([[0, 16]])),
+      ),
+      variants: [small],
+      ranges: { i: [-13, 13] },
+    },
+    "integers, which wrap": {
+      program: compile({ a: i32(33, 20), b: i32(20, 36) }, ({ a, b }) => matmul(a.mul(100_000_007), b)),
+      variants: [small],
+    },
+    "f16 in packed words": {
+      program: compile({ a: f16(33, 20), b: f16(20, 36), c: f16(36) }, ({ a, b, c }) => matmul(a, b).add(c)),
+      variants: [small],
+    },
+    "f16 in packed words, odd rows of the transposed operands": {
+      program: compile({ a: f16(20, 33), b: f16(36, 20) }, ({ a, b }) =>
+        matmul(a, b, { transposeA: true, transposeB: true }),
+      ),
+      variants: [small],
+    },
+    "more workgroups than a dimension has: folded to two, with some to spare": {
+      program: compile({ a: f32(100, 20), b: f32(20, 130) }, ({ a, b }) => matmul(a, b)),
+      variants: [small],
+      device: { limits: { maxComputeWorkgroupsPerDimension: 7 } },
+    },
+    "64×64, every workgroup at an edge, odd sizes, bias": {
+      program: compile({ a: f32(24, 65, 20), b: f32(24, 20, 67), c: f32(67) }, ({ a, b, c }) => matmul(a, b).add(c)),
+      variants: [medium],
+    },
+    "64×64, both transposed, a residual": {
+      program: compile({ a: f32(48, 36, 65), b: f32(48, 60, 36), r: f32(65, 60) }, ({ a, b, r }) =>
+        matmul(a, b, { transposeA: true, transposeB: true }).add(r),
+      ),
+      variants: [medium],
+    },
+    "128×64, odd rows": {
+      program: compile({ a: f32(128, 129, 20), b: f32(20, 68) }, ({ a, b }) => matmul(a, b)),
+      variants: [large],
+    },
+  });
+
+  test("f16 natively, odd columns", async () => {
+    const { graph } = compile({ a: f16(33, 20), b: f16(20, 35), c: f16(35) }, ({ a, b, c }) => matmul(a, b).add(c));
+    const capabilities = hardware(gpu(), { f16: true });
+    if (!capabilities.features.f16) {
+      // Whole words cannot be written to rows of odd length: that program has no tiles here.
+      expect(variantsOf(graph, capabilities)[0]).toMatch(/^direct_/);
+      return;
+    }
+    const manifest = await checkVariants(gpu(), capabilities, [small], { graph });
+    expect(manifest.kernels[0]?.requires.f16).toBe(true);
+  });
+});
+
+describe("a few rows times a matrix", () => {
+  check({
+    "a vector, along the columns, odd number of column vectors": {
+      program: compile({ a: f32(1, 100), b: f32(100, 44), c: f32(44) }, ({ a, b, c }) => relu(matmul(a, b).add(c))),
+      variants: ["matvec_n"],
+    },
+    "two rows, along K, the operands computed on the way": {
+      program: compile({ a: f32(2, 132), b: f32(20, 132), r: f32(2, 20) }, ({ a, b, r }) => {
+        const y = matmul(tanh(a), b.mul(0.5), { transposeB: true });
+        return { y: y.add(r), h: cast(y, "f16") };
+      }),
+      variants: ["matvec_k"],
+      fuse: "legal",
+    },
+    "three rows that are columns of their tensor, batches broadcast, along the columns": {
+      program: compile({ a: f32(2, 1, 64, 3), b: f32(3, 64, 36) }, ({ a, b }) => matmul(a, b, { transposeA: true })),
+      variants: ["matvec_n"],
+    },
+    "four rows, along K, results in another order": {
+      program: compile({ a: f32(4, 256), b: f32(24, 256) }, ({ a, b }) =>
+        matmul(a, b, { transposeB: true }).reshape([4, 3, 8]).transpose([1, 0, 2]),
+      ),
+      variants: ["matvec_k"],
+    },
+    "f16 in packed words, along the columns": {
+      program: compile({ a: f16(3, 68), b: f16(68, 40) }, ({ a, b }) => matmul(a, b)),
+      variants: ["matvec_n"],
+    },
+    "integers along K, more workgroups than a dimension has": {
+      program: compile({ a: i32(1, 64), b: i32(60, 64) }, ({ a, b }) => matmul(a, b.mul(7), { transposeB: true })),
+      variants: ["matvec_k"],
+      device: { limits: { maxComputeWorkgroupsPerDimension: 7 } },
+    },
+  });
+
+  test("f16 natively, along K", async () => {
+    const { graph } = compile({ a: f16(1, 192), b: f16(36, 192) }, ({ a, b }) => matmul(a, b, { transposeB: true }));
+    const capabilities = hardware(gpu(), { f16: true });
+    const manifest = await checkVariants(gpu(), capabilities, ["matvec_k"], { graph });
+    expect(manifest.kernels[0]?.requires.f16).toBe(capabilities.features.f16);
+  });
+});
+
+describe("what has no tiles", () => {
+  check({
+    "K is not a multiple of 4": {
+      program: compile({ a: f32(33, 18), b: f32(18, 37) }, ({ a, b }) => matmul(a, b)),
+      variants: ["direct_4x4x16"],
+    },
+    "little work, then a row sum": {
+      program: compile({ a: f32(5, 64), b: f32(64, 6) }, ({ a, b }) => sum(matmul(a, b), { axes: 1 })),
+      variants: ["direct_4x4x64", "row_1x64"],
+    },
+    "a device without workgroup memory to speak of": {
+      program: compile({ a: f32(40, 16), b: f32(16, 40) }, ({ a, b }) => matmul(a, b)),
+      variants: ["direct_4x8x8"],
+      device: { limits: { maxComputeWorkgroupStorageSize: 4096 } },
+    },
+  });
+});
