@@ -1,7 +1,8 @@
 import { fail } from "../base/diagnostic.ts";
+import { permutedFrom } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, type Index, int, scale, unravel, variable } from "../ir/index-expr.ts";
+import { add, type Index, int, ravel, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { crossInvocations } from "./cross.ts";
@@ -9,6 +10,21 @@ import { type Emitter, elements, lane, type Value } from "./emitter.ts";
 import { closeFrame, type Frame, indexFor, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
 import { typeOf } from "./storage.ts";
+
+const transcendental = new Set([
+  "exp",
+  "exp2",
+  "expm1",
+  "log",
+  "log1p",
+  "tanh",
+  "erf",
+  "gelu",
+  "sigmoid",
+  "pow",
+  "sin",
+  "cos",
+]);
 
 /** Serial chains longer than this are summed in blocks, so that the rounding error grows with the square root of the length. */
 const serialBlock = 128;
@@ -160,6 +176,8 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   const ordered = states.some((x) => x.acc.ordered) && s.threads > 1;
   const blocked = !ordered && s.threads === 1 && steps > 2 * serialBlock;
 
+  const kept =
+    !ordered && colWidth === s.colWidth && !unrolled(s, steps) ? keptOperands(w, level) : new Map<Node, Node>();
   const body = (into: readonly State[], step: Index): void => {
     e.width = width;
     const col = colWidth === 1 ? step : add(scale(step, colWidth), lane(colWidth));
@@ -167,6 +185,9 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     for (const st of into) {
       const operands = st.acc.node.args.map((a) => ({ ...e.value(a, indexFor(a, index, space)), depth: e.depth }));
       merge(e, st, operands);
+      const [operand] = st.acc.node.args as [Node];
+      const output = kept.get(operand);
+      if (output) writeOperand(w, operand, output, index);
     }
   };
 
@@ -205,6 +226,55 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
       s.threads > 1 ? crossInvocations(w, st.acc, narrow) : narrow.map((v) => e.let(v.text, v.width, v.dtype));
     provideResults(w, st.acc.node, done);
   }
+  for (const [operand, output] of kept) e.bind(operand, w.frame.outputs.get(output)!);
+}
+
+/**
+ * Operands with transcendental work that an output is computed from: they are written to that output's buffer as they
+ * are reduced, and read back when the output's turn comes, instead of being computed twice. An invocation reads only what
+ * it wrote.
+ */
+function keptOperands(w: RowWriter, level: readonly Node[]): Map<Node, Node> {
+  const { region } = w.frame;
+  const size = region.space.reduce((n, d) => n * d, 1);
+  const kept = new Map<Node, Node>();
+  const taken = new Set<Node>();
+  for (const { args } of level) {
+    const [operand] = args as [Node];
+    if (
+      !transcendental.has(operand.op) ||
+      operand.type.dtype !== "f32" ||
+      elements(operand) !== size ||
+      kept.has(operand)
+    )
+      continue;
+    if (region.outputs.includes(operand) || region.inputs.includes(operand)) continue;
+    const output = region.outputs.find(
+      (o) =>
+        !taken.has(o) &&
+        o.type.dtype === "f32" &&
+        elements(o) === size &&
+        permutedFrom(o) === o &&
+        dependsOn(o, operand, region),
+    );
+    if (!output) continue;
+    kept.set(operand, output);
+    taken.add(output);
+  }
+  return kept;
+}
+
+function writeOperand(w: RowWriter, operand: Node, output: Node, index: readonly Index[]): void {
+  const { e, region, outputs } = w.frame;
+  const value = e.value(operand, indexFor(operand, index, region.space));
+  // Invocations past the last row repeat it: they must not write over what its owner has finished.
+  if (w.valid) e.open(`if (${w.valid}) {`);
+  e.store(outputs.get(output)!, ravel(index, region.space), value);
+  if (w.valid) e.close();
+}
+
+function dependsOn(n: Node, target: Node, region: Region): boolean {
+  return n === target || (!region.inputs.includes(n) && n.args.some((a) => dependsOn(a, target, region)));
 }
 
 function provideResults(w: RowWriter, node: Node, values: readonly Value[]): void {
