@@ -1,6 +1,6 @@
 import type { DType } from "../base/dtype.ts";
 import type { Graph, Node } from "../ir/graph.ts";
-import { coefOf, dependsOn, type Index, int, ravel, substitute, variable } from "../ir/index-expr.ts";
+import { coefOf, dependsOn, type Index, indexText, int, ravel, substitute, variable } from "../ir/index-expr.ts";
 import { count } from "../ir/ndarray.ts";
 import { HelperSet } from "../ir/ops/helpers.ts";
 import { rowOf } from "../ir/ops.ts";
@@ -38,6 +38,8 @@ export class Emitter {
   readonly helpers = new HelperSet();
   /** Lanes of the vectors being computed. */
   width = 1;
+  /** The lane being computed while vectors are written lane by lane. */
+  private lane = 0;
   private readonly buffers = new Map<Node, Binding>();
   private readonly provided = new Map<Node, (index: readonly Index[]) => Value>();
   private readonly blocks: Block[] = [{ lines: [], memo: new Map(), vars: new Set(), close: "" }];
@@ -165,7 +167,11 @@ export class Emitter {
 
   private compute(node: Node, index: readonly Index[]): Value {
     const given = this.provided.get(node);
-    if (given) return given(index);
+    if (given) {
+      const v = given(index);
+      // One lane at a time: the value computed for a vector of points is that of the point at hand.
+      return v.width > 1 && this.width === 1 ? { ...v, text: `${v.text}.${"xyzw"[this.lane]}`, width: 1 } : v;
+    }
     const buffer = this.buffers.get(node);
     if (buffer) return this.load(node, buffer, index);
     const row = rowOf(node.op);
@@ -220,11 +226,14 @@ export class Emitter {
       this.width = width;
       return v;
     }
+    const outer = this.lane;
     const parts = this.lanes((l) => {
       this.width = 1;
+      this.lane = l;
       return compute(index.map((e) => substitute(e, "lane", int(l))));
     });
     this.width = width;
+    this.lane = outer;
     return this.join(parts);
   }
 
@@ -273,7 +282,9 @@ export class Emitter {
     const named = this.let(full.text, width, v.dtype);
     for (let l = 0; l < width; l++) {
       const at = substitute(offset, "lane", int(l));
-      for (const s of this.storage.store(b, at, 1, `${named.text}.${"xyzw"[l]}`)) this.line(s);
+      // A buffer of odd length beside one of whole f16 words: the last lane has no element there.
+      const inside = at.max < b.count ? "" : `if (${indexText(at)} < ${b.count}u) `;
+      for (const s of this.storage.store(b, at, 1, `${named.text}.${"xyzw"[l]}`)) this.line(inside ? `${inside}{ ${s} }` : s);
     }
   }
 }

@@ -121,7 +121,9 @@ describe("encoder on the GPU", { timeout: 300_000 }, () => {
     expect(again).toEqual(first);
   });
 
-  test("has the reference's embedding of a sentence that is cut at 128 tokens", async () => {
+  // Other sizes are other pipelines, which lavapipe takes a minute to compile.
+  const patient = process.env.SINTER_ADAPTER !== "lavapipe";
+  test.runIf(patient)("has the reference's embedding of a sentence that is cut at 128 tokens", async () => {
     const long = cases.find((c) => c.ids.length > architecture.maxTokens) as Case;
     const { ids, lengths, B, T } = toBatch(tokenizer, [long.sentence]);
     const one = await program.load(gpu, { weights: { params }, dims: { B, T }, strict: true });
