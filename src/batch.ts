@@ -7,7 +7,7 @@ import { shapeEqual, sizeOf } from "./ir/dim.ts";
 import { typeText } from "./ir/graph.ts";
 import { cacheOf } from "./loaded.ts";
 import type { Manifest, PortSpec } from "./manifest/manifest.ts";
-import { plainValue, resultTree, rolesOf, valuesFor } from "./ports.ts";
+import { entryOf, plainValue, resultTree, rolesOf, valuesFor } from "./ports.ts";
 import type { Program } from "./program.ts";
 import { Batch as RuntimeBatch, type BatchInput as RuntimeInput } from "./runtime/batch.ts";
 import type { Gpu, WaitOptions } from "./runtime/gpu.ts";
@@ -113,8 +113,10 @@ export class Batch {
         const session = run.session ?? (await this.gpu.wait("loading a program", load, options));
         const inputs = [...run.inputs].map(([name, v]) => [name, v instanceof BatchTensor ? v.inner : v]);
         const results = batch.run(session, Object.fromEntries(inputs) as Record<string, RuntimeInput>);
-        for (const name of Object.keys(session.state)) results[name]?.dispose();
-        for (const [name, handle] of run.handles) handle.resolve(session.state[name] ?? results[name]);
+        for (const name of Object.keys(session.state)) entryOf(results, name)?.dispose();
+        for (const [name, handle] of run.handles) {
+          handle.resolve(entryOf(session.state, name) ?? entryOf(results, name));
+        }
       }
       await batch.submit(options);
     } finally {

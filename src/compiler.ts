@@ -1,6 +1,7 @@
 import { fail } from "./base/diagnostic.ts";
 import { type ExplainReport, evaluated, makeReport, reportEdges, reportKernel } from "./fuse/explain.ts";
-import { type FuseMode, type FuseResult, fuse } from "./fuse/fuse.ts";
+import { type FuseResult, fuse } from "./fuse/fuse.ts";
+import type { FuseMode } from "./fuse/fuser.ts";
 import { legalise } from "./fuse/legalise.ts";
 import type { Region } from "./fuse/region.ts";
 import { regionKey } from "./fuse/region-key.ts";

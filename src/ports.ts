@@ -52,10 +52,13 @@ export function plainValues(
   ports: readonly PortSpec[],
   values: ReadonlyMap<string, unknown>,
 ): Record<string, InputValue> {
-  const out: Record<string, InputValue> = {};
-  for (const port of ports) if (values.has(port.name)) out[port.name] = plainValue(port, values.get(port.name));
-  return out;
+  const given = ports.filter((port) => values.has(port.name));
+  return Object.fromEntries(given.map((port) => [port.name, plainValue(port, values.get(port.name))]));
 }
+
+/** The entry of a record by name; a name like `constructor` is nothing special. */
+export const entryOf = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined;
 
 /** The tree of a program's results with the given leaves. */
 export const resultTree = (traced: Trace, leaf: (name: string) => unknown): unknown =>

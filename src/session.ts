@@ -5,7 +5,7 @@ import { oneOf, readOptions } from "./frontend/options.ts";
 import { isSpec, loneInput, type SpecTree, type Trace } from "./frontend/trace.ts";
 import { joinPath } from "./frontend/tree.ts";
 import type { Graph } from "./ir/graph.ts";
-import { plainValues, type Roles, resultTree, rolesOf, valuesFor } from "./ports.ts";
+import { entryOf, plainValues, type Roles, resultTree, rolesOf, valuesFor } from "./ports.ts";
 import type { Program } from "./program.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { loadManifest, type RunOptions, type Session as RuntimeSession } from "./runtime/session.ts";
@@ -66,15 +66,15 @@ export class Session<S = unknown, R = unknown, W extends string = never, N exten
     const flat = plainValues(this.inner.manifest.inputs, values);
     const results = await this.inner.run(flat, options);
     const { state } = this.inner;
-    for (const name of Object.keys(state)) results[name]?.dispose();
-    return resultTree(this.traced, (name) => state[name] ?? results[name]) as Results<R>;
+    for (const name of Object.keys(state)) entryOf(results, name)?.dispose();
+    return resultTree(this.traced, (name) => entryOf(state, name) ?? entryOf(results, name)) as Results<R>;
   }
 
   /** The state as a tree of tensors that show its current value whenever they are read. */
   get state(): NamedInputs<S, N, GpuTensor> {
     const { state } = this.inner;
     const build = (spec: SpecTree, path: string): unknown => {
-      if (isSpec(spec)) return state[path === "" ? loneInput : path];
+      if (isSpec(spec)) return entryOf(state, path === "" ? loneInput : path);
       const branch = spec as Readonly<Record<string, SpecTree>>;
       const entries = Object.keys(branch)
         .map((k) => [k, build(branch[k] as SpecTree, joinPath(path, k))] as const)

@@ -1,7 +1,7 @@
 import { tensorBytes } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { rowOf } from "../ir/ops.ts";
-import type { Refusal } from "./fuse.ts";
+import type { Refusal } from "./fuser.ts";
 import { countOf, isStored } from "./pull.ts";
 import type { Region } from "./region.ts";
 

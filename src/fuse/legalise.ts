@@ -1,6 +1,5 @@
 import { type Graph, GraphBuilder, makeGraph, type Node, rewriteGraph } from "../ir/graph.ts";
-import { storedRoot } from "./fuse.ts";
-import { isAnchor, isStored } from "./pull.ts";
+import { isAnchor, isStored, storedRoot } from "./pull.ts";
 
 /**
  * Brings a graph of primitive rows into the form that kernels are written for: kernels of f16 operands accumulate and

@@ -19,6 +19,13 @@ export function permutedFrom(n: Node): Node {
   return at;
 }
 
+/** The node whose buffer an output shares: views that keep the order of elements are the same memory. */
+export function storedRoot(n: Node): Node {
+  let at = n;
+  while (keepsOrder(at)) at = at.args[0] as Node;
+  return at;
+}
+
 export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly number[];
 export const countOf = (n: Node): number => shapeOf(n).reduce((p, d) => p * d, 1);
 

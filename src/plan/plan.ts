@@ -1,7 +1,6 @@
 import { fail } from "../base/diagnostic.ts";
 import { tensorBytes } from "../base/dtype.ts";
-import { storedRoot } from "../fuse/fuse.ts";
-import { countOf, shapeOf } from "../fuse/pull.ts";
+import { countOf, shapeOf, storedRoot } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Parts } from "../fuse/setup.ts";
 import type { Graph, Node } from "../ir/graph.ts";

@@ -91,6 +91,15 @@ export class Gpu {
     if (error) throw error;
   }
 
+  /**
+   * @internal Why a call failed: where its device was lost, that. WebGPU may throw before it tells of the loss.
+   */
+  async reason(error: unknown): Promise<unknown> {
+    if (!(error instanceof SinterError && error.code === "gpu-internal")) return error;
+    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve))]);
+    return this.#ended ?? error;
+  }
+
   /** Whether the device is lost or disposed. */
   get ended(): boolean {
     return this.#ended !== undefined;
@@ -154,16 +163,17 @@ export class Gpu {
     } catch (thrown) {
       result = { thrown };
     }
-    const answers = filters.slice(0, pushed).map(() => this.guard(what, () => device.popErrorScope()));
-    for (const a of answers) a.catch(() => undefined);
-    const [validation, memory] = await this.wait(what, Promise.all(answers), options).catch((e: unknown) => {
-      throw e instanceof SinterError ? e : thrownError(what, e);
-    });
-    if ("thrown" in result)
-      throw result.thrown instanceof SinterError ? result.thrown : thrownError(what, result.thrown);
-    const error = memory ?? validation;
-    if (error) throw gpuError(error, `the GPU refused to ${what}`);
-    return result.value;
+    try {
+      const answers = filters.slice(0, pushed).map(() => device.popErrorScope());
+      for (const a of answers) a.catch(() => undefined);
+      const [validation, memory] = await this.wait(what, Promise.all(answers), options);
+      if ("thrown" in result) throw result.thrown;
+      const error = memory ?? validation;
+      if (error) throw gpuError(error, `the GPU refused to ${what}`);
+      return result.value;
+    } catch (e) {
+      throw await this.reason(e instanceof SinterError ? e : thrownError(what, e));
+    }
   }
 
   /** @internal What `body` throws becomes a diagnostic. */
@@ -195,9 +205,12 @@ export class Gpu {
         if (!(value instanceof Promise)) return Promise.resolve(value);
         result = value;
       } catch (e) {
-        return Promise.reject(e);
+        result = Promise.reject(e);
       }
     }
+    result = result.catch(async (e: unknown) => {
+      throw await this.reason(e);
+    });
     const tail: Promise<void> = result
       .then(
         () => undefined,
@@ -226,7 +239,11 @@ export class Gpu {
   async idle(options: WaitOptions = {}): Promise<void> {
     this.check();
     const { epoch } = this;
-    await this.wait("finishing submitted work", this.device.queue.onSubmittedWorkDone(), options);
+    try {
+      await this.wait("finishing submitted work", this.device.queue.onSubmittedWorkDone(), options);
+    } catch (e) {
+      throw await this.reason(e instanceof SinterError ? e : thrownError("finish submitted work", e));
+    }
     const error = this.errorSince(epoch);
     if (error) throw error;
   }

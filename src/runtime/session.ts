@@ -147,12 +147,7 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
   const { storage } = await prepare(gpu, m, given, options, warm);
   try {
     const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m), results: resultsOf(m) };
-    m.buffers.forEach((b, i) => {
-      if (b.init && b.init.length > 0) {
-        const bytes = new Uint8Array(b.init.buffer, b.init.byteOffset, b.init.byteLength);
-        gpu.guard("write constants", () => gpu.write(storage.places[i]!.buffer, 0, bytes));
-      }
-    });
+    await gpu.inOrder(() => gpu.guard("write constants", () => writeConstants(loaded)));
     await upload(loaded, "weights", weights, options);
     await upload(loaded, "state", state, options);
     if (storage.setup.length > 0) await gpu.inOrder(() => gpu.scoped("run setup", () => runSetup(loaded), options));
@@ -162,6 +157,13 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
     storage.release();
     throw e;
   }
+}
+
+function writeConstants({ gpu, manifest, storage }: Loaded): void {
+  manifest.buffers.forEach(({ init }, i) => {
+    if (!init?.length) return;
+    gpu.write(storage.places[i]!.buffer, 0, new Uint8Array(init.buffer, init.byteOffset, init.byteLength));
+  });
 }
 
 function runSetup({ gpu, storage }: Loaded): void {

@@ -1,6 +1,6 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { DType } from "../base/dtype.ts";
-import { aborted } from "./errors.ts";
+import { aborted, thrownError } from "./errors.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
 import type { Lease } from "./pool.ts";
 import { mapModeRead } from "./usage.ts";
@@ -229,11 +229,7 @@ async function mapped(gpu: Gpu, staging: Lease, bytes: number, options: WaitOpti
     gpu.counters.bytesRead += bytes;
     return copy;
   } catch (e) {
-    if (e instanceof SinterError) throw e;
-    throw new SinterError(
-      { code: "gpu-internal", message: "a result could not be read back", cause: String((e as Error).message) },
-      { cause: e },
-    );
+    throw await gpu.reason(e instanceof SinterError ? e : thrownError("read back a result", e));
   } finally {
     // A buffer whose mapping failed or is still pending is of no use to the next.
     staging.release(clean ? "reuse" : "destroy");
@@ -260,9 +256,17 @@ export async function makeTensor(
     return new GpuTensor(gpu, t, { buffer: value, offset });
   }
   const bytes = toBytes(t, value).slice();
-  const [lease] = await gpu.inOrder(() => gpu.pool.acquire("storage", [bytesOf(t)], "make a tensor"));
-  if (bytes.length > 0) gpu.write(lease!.buffer, 0, bytes);
-  return new GpuTensor(gpu, t, { buffer: lease!.buffer, offset: 0, lease });
+  const lease = await gpu.inOrder(async () => {
+    const [taken] = (await gpu.pool.acquire("storage", [bytesOf(t)], "make a tensor")) as [Lease];
+    try {
+      if (bytes.length > 0) gpu.guard("write a tensor", () => gpu.write(taken.buffer, 0, bytes));
+      return taken;
+    } catch (e) {
+      taken.release();
+      throw e;
+    }
+  });
+  return new GpuTensor(gpu, t, { buffer: lease.buffer, offset: 0, lease });
 }
 
 /** By shape, not by class: several copies of WebGPU's classes may be loaded, and hosts differ in which are global. */

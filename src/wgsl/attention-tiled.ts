@@ -13,7 +13,10 @@ export interface AttentionTile {
   readonly keys: 32;
 }
 
+/** What hidden keys score: the lowest f32. */
 const masked = "bitcast<f32>(0xff7fffffu)";
+/** The lowest score of a key that is not hidden: the next f32. */
+const lowest = "bitcast<f32>(0xff7ffffeu)";
 const threads = 64;
 
 export const attentionBytes = (s: Sizes, t: AttentionTile): number =>
@@ -213,6 +216,8 @@ function maskScores(
             return e.value(mask, at(clampTo(add(key, int(c)), s.keys))).text;
           });
       e.line(`s${i} = s${i} + vec4<f32>(${parts.join(", ")});`);
+      // A mask of the lowest f32 counts, unlike one of -inf: a row of nothing else weighs its keys alike.
+      e.line(`s${i} = select(s${i}, vec4<f32>(${lowest}), s${i} == vec4<f32>(${masked}));`);
     }
     const hidden: string[] = [];
     const position = `vec4<u32>(${indexText(key)}) + vec4<u32>(0u, 1u, 2u, 3u)`;

@@ -1,9 +1,9 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, div, type Index, indexText, int, mod, unravel, variable } from "../ir/index-expr.ts";
+import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { lane, shapeOf, type Value } from "./emitter.ts";
-import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
+import { lane, shapeOf } from "./emitter.ts";
+import { closeFrame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { typeOf } from "./storage.ts";
 
 const groupSize = 64;
@@ -44,7 +44,7 @@ export function writeAttentionRow(region: Region, capabilities: Capabilities): K
   const frame = openFrame(region, capabilities);
   const { e } = frame;
   const s = sizesOf(region.anchors[0] as Node);
-  const [q, k, v, mask] = s.node.args as [Node, Node, Node, Node | undefined];
+  const [q, k, v0, mask] = s.node.args as [Node, Node, Node, Node | undefined];
   const total = s.lead.reduce((p, d) => p * d, 1) * s.rows;
   const groups = Math.ceil(total / groupSize);
   const id = e.index("id", Math.max(0, total - 1), `group * ${groupSize}u + lid`);
@@ -54,56 +54,61 @@ export function writeAttentionRow(region: Region, capabilities: Capabilities): K
   const shared = (operand: Node): Index[] => keyHeads(s, lead, operand);
   const keyWidth = widthFor(s.depth);
   const valueWidth = widthFor(s.valueDepth);
-  const parts = (depth: number, width: number): Index[] =>
-    Array.from({ length: depth / width }, (_, i) => add(int(i * width), lane(width)));
-
-  e.width = keyWidth;
-  const query = parts(s.depth, keyWidth).map((d) =>
-    e.value(q, [...lead.slice(lead.length - (q.type.shape.length - 2)), row, d]),
-  );
+  const keyParts = s.depth / keyWidth;
+  const valueParts = s.valueDepth / valueWidth;
+  const keyType = typeOf("f32", keyWidth);
+  const valueType = typeOf("f32", valueWidth);
+  // The row's vectors live in arrays that are walked by loops: written out, a head of 128 compiles for half a minute.
+  e.line(`var query: array<${keyType}, ${keyParts}>;`);
+  e.line(`var out: array<${valueType}, ${valueParts}>;`);
+  const overParts = (count: number, width: number, body: (at: string, d: Index) => void): void => {
+    const d = e.fresh("d");
+    e.width = width;
+    e.open(`for (var ${d} = 0u; ${d} < ${frame.end(count)}; ${d}++) {`, [d]);
+    body(d, add(scale(variable(d, count - 1), width), lane(width)));
+    e.close();
+  };
+  overParts(keyParts, keyWidth, (at, d) => {
+    const v = e.value(q, [...lead.slice(lead.length - (q.type.shape.length - 2)), row, d]);
+    e.line(`query[${at}] = ${keyType}(${v.text});`);
+  });
   e.line("var top = bitcast<f32>(0xff7fffffu);");
   e.line("var sum = 0.0f;");
-  const out = parts(s.valueDepth, valueWidth).map(() => {
-    const name = e.fresh("o");
-    e.line(`var ${name} = ${typeOf("f32", valueWidth)}();`);
-    return name;
-  });
   const limit = s.node.attrs.causal
-    ? `min(${s.keys}u, ${indexText(add(row, int(Math.max(0, s.keys - s.rows) + 1)))})`
-    : `${s.keys}u`;
+    ? `min(${frame.end(s.keys)}, ${indexText(add(row, int(Math.max(0, s.keys - s.rows) + 1)))})`
+    : frame.end(s.keys);
   e.open(`for (var s = 0u; s < ${limit}; s++) {`, ["s"]);
   const key = variable("s", Math.max(0, s.keys - 1));
-  e.width = keyWidth;
-  const products = parts(s.depth, keyWidth).map((d, i) => {
-    const kv = e.value(k, [...shared(k), key, d]);
-    const qv = (query[i] as Value).text;
-    return keyWidth === 1 ? `${qv} * ${kv.text}` : `dot(${qv}, ${kv.text})`;
+  e.line("var score = 0.0f;");
+  overParts(keyParts, keyWidth, (at, d) => {
+    const v = e.value(k, [...shared(k), key, d]);
+    e.line(`score += ${keyWidth === 1 ? `query[${at}] * ${v.text}` : `dot(query[${at}], ${keyType}(${v.text}))`};`);
   });
-  const dot = e.let(products.join(" + "), 1, "f32");
   e.width = 1;
-  const scaleBy = e.literal(s.scale, "f32").text;
-  let score = e.let(`${dot.text} * ${scaleBy}`, 1, "f32");
+  e.line(`score *= ${e.literal(s.scale, "f32").text};`);
   if (mask) {
     const at = [...lead, row, key];
-    const m = e.value(mask, at.slice(at.length - mask.type.shape.length));
-    score = e.let(`${score.text} + ${m.text}`, 1, "f32");
+    e.line(`score += ${e.value(mask, at.slice(at.length - mask.type.shape.length)).text};`);
   }
   // A masked key adds nothing; a NaN score is not "less than" and goes on into the sum.
-  e.open(`if (!(${score.text} < bitcast<f32>(0xff7fffffu))) {`);
-  e.line(`let next = max(top, ${score.text});`);
+  e.open("if (!(score < bitcast<f32>(0xff7fffffu))) {");
+  e.line("let next = max(top, score);");
   e.line("let keep = exp(top - next);");
-  e.line(`let weight = exp(${score.text} - next);`);
+  e.line("let weight = exp(score - next);");
   e.line("sum = sum * keep + weight;");
-  e.width = valueWidth;
-  parts(s.valueDepth, valueWidth).forEach((d, i) => {
-    const vv = e.value(v, [...shared(v), key, d]);
-    e.line(`${out[i]} = ${out[i]} * keep + weight * ${vv.text};`);
+  overParts(valueParts, valueWidth, (at, d) => {
+    const v = e.value(v0, [...shared(v0), key, d]);
+    e.line(`out[${at}] = out[${at}] * keep + weight * ${valueType}(${v.text});`);
   });
   e.line("top = next;");
   e.close();
   e.close();
   e.line("let norm = select(1.0f / sum, 0.0f, sum == 0.0f);");
-  writeOut(frame, s, [...lead, row], valueWidth, parts(s.valueDepth, valueWidth), out);
+  overParts(valueParts, valueWidth, (at, d) => {
+    const value = e.let(`out[${at}] * norm`, valueWidth, "f32");
+    e.provide(s.node, () => value);
+    writeAt(frame, region.outputs, [...lead, row, d]);
+  });
   return closeFrame(frame, { variant: "attention_row", workgroupSize: [groupSize, 1, 1], groups });
 }
 
@@ -111,23 +116,6 @@ export function writeAttentionRow(region: Region, capabilities: Capabilities): K
 export function keyHeads(s: Sizes, lead: readonly Index[], operand: Node): Index[] {
   const rank = operand.type.shape.length - 2;
   return lead.slice(lead.length - rank).map((x, i) => (i === rank - 1 ? div(x, s.group) : x));
-}
-
-function writeOut(
-  frame: Frame,
-  s: Sizes,
-  at: readonly Index[],
-  width: number,
-  parts: readonly Index[],
-  out: readonly string[],
-): void {
-  const { e } = frame;
-  e.width = width;
-  parts.forEach((d, i) => {
-    const value = e.let(`${out[i]} * norm`, width, "f32");
-    e.provide(s.node, () => value);
-    writeAt(frame, frame.region.outputs, [...at, d]);
-  });
 }
 
 const widthFor = (depth: number): number => (depth % 4 === 0 ? 4 : depth % 2 === 0 ? 2 : 1);

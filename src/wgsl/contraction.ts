@@ -116,7 +116,7 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
   const blocks = Math.floor(p.k / 4);
   if (blocks > 0) {
     const kv = e.fresh("k");
-    e.open(`for (var ${kv} = 0u; ${kv} < ${blocks}u; ${kv}++) {`, [kv]);
+    e.open(`for (var ${kv} = 0u; ${kv} < ${frame.end(blocks)}; ${kv}++) {`, [kv]);
     const k4 = scale(variable(kv, blocks - 1), 4);
     e.width = 4;
     const left = rows.map((r) => e.value(p.a, operandIndex(p.a, batch, r, add(k4, lane(4)))));

@@ -284,7 +284,8 @@ export class Emitter {
       const at = substitute(offset, "lane", int(l));
       // A buffer of odd length beside one of whole f16 words: the last lane has no element there.
       const inside = at.max < b.count ? "" : `if (${indexText(at)} < ${b.count}u) `;
-      for (const s of this.storage.store(b, at, 1, `${named.text}.${"xyzw"[l]}`)) this.line(inside ? `${inside}{ ${s} }` : s);
+      for (const s of this.storage.store(b, at, 1, `${named.text}.${"xyzw"[l]}`))
+        this.line(inside ? `${inside}{ ${s} }` : s);
     }
   }
 }

@@ -21,6 +21,11 @@ export interface Frame {
   readonly outputs: ReadonlyMap<Node, Binding>;
   readonly capabilities: Capabilities;
   readonly region: Region;
+  /**
+   * The end of a loop of `n` steps, as text. On a CPU adapter it is hidden from the compiler: Mesa unrolls loops of up
+   * to 32 known steps completely, and LLVM then takes seconds to minutes for the kernel.
+   */
+  end(n: number): string;
 }
 
 export function openFrame(region: Region, capabilities: Capabilities): Frame {
@@ -29,7 +34,15 @@ export function openFrame(region: Region, capabilities: Capabilities): Frame {
   const outputs = new Map(
     region.outputs.map((n) => [n, e.storage.add(n.type.dtype, elements(n), "read_write")] as const),
   );
-  return { e, outputs, capabilities, region };
+  let hidden = false;
+  const end = (n: number): string => {
+    if (!capabilities.software) return `${n}u`;
+    // No buffer has 2^31 elements, but no compiler knows.
+    if (!hidden) e.line("let zero = arrayLength(&b0) & 0x80000000u;", 0);
+    hidden = true;
+    return `(${n}u | zero)`;
+  };
+  return { e, outputs, capabilities, region, end };
 }
 
 export interface Parts {

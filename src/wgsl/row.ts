@@ -71,7 +71,10 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
   writeOutputs(writer);
   const bytes = writer.shared.reduce((n, d) => n + d.bytes, 0);
   if (bytes > capabilities.limits.maxComputeWorkgroupStorageSize) {
-    if (s.threads > 1) return writeRow(region, capabilities, { ...s, threads: s.threads / 2 });
+    if (s.threads > 1) {
+      const threads = s.threads / 2;
+      return writeRow(region, capabilities, { ...s, threads, name: s.name.replace(`${s.threads}x`, `${threads}x`) });
+    }
     fail(
       "workgroup-memory",
       `a row kernel needs ${bytes} bytes of workgroup memory, the device has ${capabilities.limits.maxComputeWorkgroupStorageSize}`,
@@ -198,8 +201,8 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
       for (const step of ownSteps(w, steps)) body(states, step);
     } else if (blocked) {
       const o = e.fresh("o");
-      const end = steps % serialBlock === 0 ? `${o} + ${serialBlock}u` : `min(${o} + ${serialBlock}u, ${steps}u)`;
-      e.open(`for (var ${o} = 0u; ${o} < ${steps}u; ${o} += ${serialBlock}u) {`, [o]);
+      const end = `min(${o} + ${serialBlock}u, ${w.frame.end(steps)})`;
+      e.open(`for (var ${o} = 0u; ${o} < ${w.frame.end(steps)}; ${o} += ${serialBlock}u) {`, [o]);
       const inner = level.map((n) => declareState(e, accumulatorOf(n), width));
       e.open(`for (var ${c} = ${o}; ${c} < ${end}; ${c}++) {`, [c]);
       body(inner, at);
@@ -214,7 +217,7 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
       body(states, at);
       e.close();
     } else {
-      e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
+      e.open(`for (var ${c} = thread; ${c} < ${w.frame.end(steps)}; ${c} += ${s.threads}u) {`, [c]);
       body(states, at);
       e.close();
     }
@@ -273,8 +276,11 @@ function writeOperand(w: RowWriter, operand: Node, output: Node, index: readonly
   if (w.valid) e.close();
 }
 
-function dependsOn(n: Node, target: Node, region: Region): boolean {
-  return n === target || (!region.inputs.includes(n) && n.args.some((a) => dependsOn(a, target, region)));
+function dependsOn(n: Node, target: Node, region: Region, seen: Set<Node> = new Set()): boolean {
+  if (n === target) return true;
+  if (seen.has(n) || region.inputs.includes(n)) return false;
+  seen.add(n);
+  return n.args.some((a) => dependsOn(a, target, region, seen));
 }
 
 function provideResults(w: RowWriter, node: Node, values: readonly Value[]): void {
@@ -338,7 +344,7 @@ function writeOutputs(w: RowWriter): void {
     for (const step of ownSteps(w, steps)) write(step);
   } else {
     const c = e.fresh("c");
-    e.open(`for (var ${c} = thread; ${c} < ${steps}u; ${c} += ${s.threads}u) {`, [c]);
+    e.open(`for (var ${c} = thread; ${c} < ${w.frame.end(steps)}; ${c} += ${s.threads}u) {`, [c]);
     write(variable(c, steps - 1));
     e.close();
   }

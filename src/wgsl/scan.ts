@@ -26,7 +26,7 @@ export function writeScan(region: Region, capabilities: Capabilities): Kernel {
   const at = (position: Index): Index[] => [...outer.slice(0, axis), position, ...outer.slice(axis)];
   const dtype = node.type.dtype;
   e.line(`var acc: ${typeOf(dtype, 1)} = ${typeOf(dtype, 1)}();`);
-  e.open(`for (var c = 0u; c < ${length}u; c++) {`, ["c"]);
+  e.open(`for (var c = 0u; c < ${frame.end(length)}; c++) {`, ["c"]);
   const step = variable("c", Math.max(0, length - 1));
   const index = at(node.attrs.reverse ? sub(int(length - 1), step) : step);
   const value = { ...e.value(x, index), depth: e.depth };

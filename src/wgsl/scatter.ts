@@ -3,7 +3,7 @@ import type { Node } from "../ir/graph.ts";
 import { type Index, indexText, int, ravel, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Emitter, elements, shapeOf, type Value } from "./emitter.ts";
-import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
+import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
 import { typeOf } from "./storage.ts";
 
 const groupSize = 64;
@@ -24,12 +24,13 @@ export function writeScatter(region: Region, capabilities: Capabilities): Kernel
   const start = e.value(node.args[0] as Node, at);
   const dtype = node.type.dtype;
   e.line(`var acc: ${typeOf(dtype, 1)} = ${start.text};`);
-  (node.op === "scatterND" ? lookND : lookElements)(e, node, at);
+  (node.op === "scatterND" ? lookND : lookElements)(frame, node, at);
   e.store(frame.outputs.get(node)!, ravel(at, shapeOf(node)), { text: "acc", width: 1, dtype, depth: e.depth });
   return closeFrame(frame, { variant: "scatter_look", workgroupSize: [groupSize, 1, 1], groups });
 }
 
-function lookElements(e: Emitter, node: Node, at: readonly Index[]): void {
+function lookElements(frame: Frame, node: Node, at: readonly Index[]): void {
+  const { e } = frame;
   const [, indices, updates] = node.args as [Node, Node, Node];
   const axis = node.attrs.axis as number;
   const shape = shapeOf(indices);
@@ -38,7 +39,7 @@ function lookElements(e: Emitter, node: Node, at: readonly Index[]): void {
   );
   if (guards.length) e.open(`if (${guards.join(" && ")}) {`);
   const n = shape[axis] as number;
-  e.open(`for (var u = 0u; u < ${n}u; u++) {`, ["u"]);
+  e.open(`for (var u = 0u; u < ${frame.end(n)}; u++) {`, ["u"]);
   const here = at.map((a, d) => (d === axis ? variable("u", Math.max(0, n - 1)) : a));
   const hit = addresses(e, e.value(indices, here), at[axis] as Index, shapeOf(node)[axis] as number);
   e.open(`if (${hit}) {`);
@@ -48,13 +49,14 @@ function lookElements(e: Emitter, node: Node, at: readonly Index[]): void {
   if (guards.length) e.close();
 }
 
-function lookND(e: Emitter, node: Node, at: readonly Index[]): void {
+function lookND(frame: Frame, node: Node, at: readonly Index[]): void {
+  const { e } = frame;
   const [, indices, updates] = node.args as [Node, Node, Node];
   const shape = shapeOf(indices);
   const outer = shape.slice(0, -1);
   const depth = shape[shape.length - 1] as number;
   const n = outer.reduce((p, d) => p * d, 1);
-  e.open(`for (var u = 0u; u < ${n}u; u++) {`, ["u"]);
+  e.open(`for (var u = 0u; u < ${frame.end(n)}; u++) {`, ["u"]);
   const tuple = unravel(variable("u", Math.max(0, n - 1)), outer);
   const hits = Array.from({ length: depth }, (_, k) =>
     addresses(e, e.value(indices, [...tuple, int(k)]), at[k] as Index, shapeOf(node)[k] as number),

@@ -36,12 +36,12 @@ export interface Staged {
 
 /**
  * Stages a tile through registers, so that the next one can be on its way while this one is used. An operand that is
- * contiguous along the inner axis is transposed four by four in registers; then the inner length must be a multiple of 4.
+ * contiguous along the inner axis is transposed four by four in registers, where the inner length is a multiple of 4.
  */
 export function stage(frame: Frame, s: Side): Staged {
   const { e, region } = frame;
   const probe = s.at(variable("lane", 3), variable("probe", Math.max(1, s.depthLimit - 1)));
-  const direct = contiguousAlong(region, s.operand, probe, "lane");
+  const direct = s.depthLimit % 4 !== 0 || contiguousAlong(region, s.operand, probe, "lane");
   const pitch = (s.size + 4) / 4;
   const vec = typeOf(s.dtype, 4);
   // A unit is one vector along the outer axis (direct) or a 4×4 block (transposed).

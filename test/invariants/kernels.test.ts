@@ -238,8 +238,10 @@ describe("7. the adapter's limits bind the planner", () => {
     scatter: compile({ x: f32(1000), i: i32(5), u: f32(5) }, ({ x, i, u }) => scatterAdd(x, i, u)),
     gather: compile({ x: f32(8, 100), i: i32(40) }, ({ x, i }) => gather(x, i)),
   };
-  test.each(Object.entries(folded))("%s in two dimensions computes the same", async (_, { graph }) => {
-    for (const software of [true, false]) {
+  test.each(Object.entries(folded))("%s in two dimensions computes the same", async (name, { graph }) => {
+    // The GPU's variants of the two are long texts: slow to compile for an adapter that computes on the CPU.
+    const both = name !== "matmul" && name !== "attention";
+    for (const software of both ? [true, false] : [true]) {
       const { manifest } = compileGraph(graph, narrow({ ...gpu().capabilities, software }));
       for (const d of manifest.dispatches) for (const n of d.workgroups) expect(n).toBeLessThanOrEqual(7);
       if (software) expect(Math.max(...manifest.dispatches.map((d) => d.workgroups[1]))).toBeGreaterThan(1);

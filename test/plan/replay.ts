@@ -1,7 +1,7 @@
 import { tensorBytes } from "../../src/base/dtype.ts";
-import { fuse, storedRoot } from "../../src/fuse/fuse.ts";
+import { fuse } from "../../src/fuse/fuse.ts";
 import { legalise } from "../../src/fuse/legalise.ts";
-import { countOf } from "../../src/fuse/pull.ts";
+import { countOf, storedRoot } from "../../src/fuse/pull.ts";
 import { splitSetup } from "../../src/fuse/setup.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
 import type {

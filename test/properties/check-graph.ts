@@ -1,5 +1,5 @@
 import { compileGraph } from "../../src/compiler.ts";
-import type { FuseMode } from "../../src/fuse/fuse.ts";
+import type { FuseMode } from "../../src/fuse/fuser.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { type NDArray, ndarray } from "../../src/ir/ndarray.ts";
 import type { Manifest } from "../../src/manifest/manifest.ts";
@@ -38,16 +38,29 @@ export async function runManifest(
   }
 }
 
+/** One way of compiling a graph for the device at hand. */
+export interface Build {
+  readonly fuse: FuseMode;
+  /** Kernels as for a GPU on a software adapter, and the reverse: they differ in their use of workgroup memory. */
+  readonly otherKind?: boolean;
+}
+const everyBuild: readonly Build[] = [{ fuse: "legal" }, { fuse: "legal", otherKind: true }, { fuse: "off" }];
+
+function compiledFor(gpu: Gpu, graph: Graph, { fuse, otherKind = false }: Build): Manifest {
+  const own = gpu.capabilities;
+  return compileGraph(graph, { ...own, software: own.software !== otherKind }, { fuse }).manifest;
+}
+
 export interface CheckOptions {
   /** Compare with this instead of the interpreter's value of the graph itself. */
   readonly bounds?: Readonly<Record<string, Bounded>>;
-  readonly modes?: readonly FuseMode[];
+  readonly builds?: readonly Build[];
   /** Also run twice and in poisoned memory, and ask for the same bits. */
   readonly bits?: boolean;
 }
 
 /**
- * Runs a graph fused and unfused and holds both against the interpreter: within the ops' accumulated error, and to the bit
+ * Runs a graph fused and unfused and holds each result against the interpreter: within the ops' accumulated error, and to the bit
  * where every evaluation order gives the same number. Gives what is wrong, or undefined.
  */
 export async function wrongResult(
@@ -56,23 +69,24 @@ export async function wrongResult(
   inputs: Inputs,
   options: CheckOptions = {},
 ): Promise<string | undefined> {
-  const { bounds = errorBounds(graph, inputs), modes = ["legal", "off"], bits = true } = options;
-  for (const fuse of modes) {
-    const { manifest } = compileGraph(graph, gpu.capabilities, { fuse });
+  const { bounds = errorBounds(graph, inputs), builds = everyBuild, bits = true } = options;
+  for (const build of builds) {
+    const manifest = compiledFor(gpu, graph, build);
+    const how = `fuse ${build.fuse}${build.otherKind ? ", kernels of the other kind of adapter" : ""}`;
     const [first, second] = await runManifest(gpu, manifest, inputs, bits ? 2 : 1);
     for (const [name, bound] of Object.entries(bounds)) {
       const wrong = outside(first?.[name] as NDArray, bound);
-      if (wrong) return `fuse ${fuse}: ${name}: ${wrong}`;
+      if (wrong) return `${how}: ${name}: ${wrong}`;
     }
     if (!bits) continue;
     const poisoned = await runPoisoned(gpu, manifest, inputs);
     for (const name of Object.keys(bounds)) {
       const once = first?.[name] as NDArray;
       const again = differing(once, second?.[name] as NDArray);
-      if (again !== undefined) return `fuse ${fuse}: ${name}: element ${again} differs from run to run`;
+      if (again !== undefined) return `${how}: ${name}: element ${again} differs from run to run`;
       const guarded = differing(once, poisoned[name] as NDArray);
       if (guarded !== undefined) {
-        return `fuse ${fuse}: ${name}: element ${guarded} differs in poisoned memory: something reads what nobody wrote`;
+        return `${how}: ${name}: element ${guarded} differs in poisoned memory: something reads what nobody wrote`;
       }
     }
   }

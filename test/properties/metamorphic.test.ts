@@ -16,7 +16,7 @@ describe("a graph changed without changing its meaning gives the same results", 
       fc.asyncProperty(randomGraphs({ maxNodes: 6 }), fc.nat({ max: 1023 }), async (g, seed) => {
         const graph = transformed(g.graph, relation, seed);
         const bounds = errorBounds(g.graph, g.inputs);
-        const wrong = await wrongResult(gpu(), graph, g.inputs, { bounds, modes: ["legal"], bits: false });
+        const wrong = await wrongResult(gpu(), graph, g.inputs, { bounds, builds: [{ fuse: "legal" }], bits: false });
         if (wrong) throw new Error(`${wrong}\n${print(graph)}`);
       }),
       runs(12),

@@ -1,0 +1,96 @@
+import type { Node } from "../ir/graph.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { type Group, type Grouping, rowsOf } from "./groups.ts";
+import { countOf, isStored } from "./pull.ts";
+
+/** `legal` fuses everything that is legal; `profit` also asks whether it moves fewer bytes; `off` makes a kernel of every primitive. */
+export type FuseMode = "profit" | "legal" | "off";
+
+export interface Refusal {
+  readonly reason: string;
+  readonly detail: string;
+}
+
+export interface Fuser {
+  readonly grouping: Grouping;
+  readonly capabilities: Capabilities;
+  readonly mode: FuseMode;
+  readonly refusals: Map<Node, Refusal>;
+  readonly limit: number;
+}
+
+/** Groups that own something the node reads, latest first. */
+export function producerGroups(f: Fuser, n: Node): Group[] {
+  const found = new Set<Group>();
+  for (const a of n.args) {
+    for (const l of f.grouping.leavesOf(a)) {
+      const g = f.grouping.owner.get(l);
+      if (g) found.add(g);
+    }
+  }
+  return [...found].sort((a, b) => b.id - a.id);
+}
+
+/** Would joining close a cycle: does anything else the node reads need the group? */
+export function closesCycle(f: Fuser, g: Group, n: Node): boolean {
+  return producerGroups(f, n).some((h) => h !== g && f.grouping.dependsOn(h, g));
+}
+
+export const overLimit = (f: Fuser, g: Group, extra: readonly Node[]): boolean =>
+  f.grouping.inputsOf(g, extra).size + Math.max(1, f.grouping.storedOf(g, extra).size) > f.limit;
+
+/** Without shader-f16 every invocation must write whole words: two neighbouring elements of a row. */
+export function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
+  if (n.type.dtype !== "f16" || f.capabilities.features.f16) return true;
+  if (g.family === "pointwise") return true;
+  const inner = g.space[g.space.length - 1] ?? 1;
+  if (g.family === "contraction") return inner % 2 === 0;
+  if (g.family !== "row" || countOf(n) !== g.space.reduce((p, d) => p * d, 1)) return false;
+  const cols = countOf(n) / Math.max(1, rowsOf(g));
+  const trailing = g.axes.length > 0 && (g.axes[0] as number) === g.space.length - g.axes.length;
+  return trailing ? cols % 2 === 0 : inner % 4 === 0 && !g.axes.includes(g.space.length - 1);
+}
+
+/** Does the group compute the unowned node on the way to a member? */
+export function pulls(grouping: Grouping, g: Group, target: Node): boolean {
+  const seen = new Set<Node>();
+  const visit = (n: Node): boolean => {
+    if (n === target) return true;
+    if (seen.has(n) || isStored(n) || grouping.owner.has(n)) return false;
+    seen.add(n);
+    return n.args.some(visit);
+  };
+  return [...g.members].some((m) => m.args.some(visit));
+}
+
+/**
+ * Is the node computed from the result of a kernel that also reads it on the way to something else? Then that kernel
+ * must go on computing it: reading it from another kernel would close a cycle.
+ */
+export function feedsItself(f: Fuser, n: Node): boolean {
+  const readers = f.grouping.groups.filter((g) => pulls(f.grouping, g, n));
+  return producerGroups(f, n).some((p) => readers.some((r) => f.grouping.dependsOn(p, r)));
+}
+
+/** Members that some other group reads, or that are graph outputs. */
+export function storedSet(grouping: Grouping): Set<Node> {
+  const out = new Set<Node>();
+  for (const g of grouping.groups) {
+    for (const l of grouping.inputsOf(g)) if (grouping.owner.has(l)) out.add(l);
+    for (const m of g.members) if (grouping.outputs.has(m)) out.add(m);
+  }
+  return out;
+}
+
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((d, i) => d === b[i]);
+
+export type Rows = { readonly space: readonly number[]; readonly axes: readonly number[] };
+
+export const trailing = (g: Rows): boolean => g.axes.length > 0 && g.axes[0] === g.space.length - g.axes.length;
+
+export function sameRows(g: Rows, h: Rows): boolean {
+  if (sameShape(g.space, h.space) && sameShape(g.axes, h.axes)) return true;
+  const size = (s: Rows): number => s.space.reduce((p, d) => p * d, 1);
+  return trailing(g) && trailing(h) && rowsOf(g) === rowsOf(h) && size(g) === size(h);
+}

@@ -1,0 +1,100 @@
+import type { Node } from "../ir/graph.ts";
+import { ravel, unravel } from "../ir/index-expr.ts";
+import {
+  canStoreHalf,
+  closesCycle,
+  type Fuser,
+  overLimit,
+  producerGroups,
+  type Refusal,
+  type Rows,
+  sameRows,
+  sameShape,
+} from "./fuser.ts";
+import { type Group, pointOf, readsSamePoint } from "./groups.ts";
+import { countOf, shapeOf } from "./pull.ts";
+
+export function absorb(f: Fuser, n: Node): void {
+  for (const g of producerGroups(f, n)) {
+    const refusal = refuse(f, g, n);
+    if (!refusal) {
+      f.grouping.own(g, n);
+      f.refusals.delete(n);
+      return;
+    }
+    if (!f.refusals.has(n)) f.refusals.set(n, refusal);
+  }
+}
+
+function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
+  if (g.family === "scan" || g.family === "scatter") {
+    return { reason: "family", detail: `a ${g.family} kernel has no epilogue` };
+  }
+  const at = pointOf(g).of(n);
+  if (!at) {
+    return {
+      reason: "space",
+      detail: `${n.op} has ${countOf(n)} elements, the kernel computes [${g.space.join(", ")}]`,
+    };
+  }
+  if (!readsSamePoint(f.grouping, g, n, at)) {
+    return {
+      reason: "index",
+      detail: `${n.op} reads other elements of the kernel's result than the one being computed`,
+    };
+  }
+  if (!canStoreHalf(f, g, n)) {
+    return { reason: "half-words", detail: "without shader-f16 an f16 result must be written in whole words" };
+  }
+  if (closesCycle(f, g, n)) return { reason: "cycle", detail: "another operand is computed from this kernel's result" };
+  if (overLimit(f, g, [n])) {
+    return { reason: "bindings", detail: `the kernel would bind more than ${f.limit} storage buffers` };
+  }
+  return undefined;
+}
+
+/** A reduction joins a row kernel over the same rows that computes its operand. */
+export function joinRow(f: Fuser, n: Node): boolean {
+  const space = shapeOf(n.args[0] as Node);
+  const axes = n.attrs.axes as number[];
+  for (const g of [...producerGroups(f, n), ...rowSiblings(f, n, { space, axes })]) {
+    if (g.family !== "row") {
+      f.refusals.set(n, { reason: "family", detail: `a reduction needs whole rows of a ${g.family} kernel's result` });
+      continue;
+    }
+    if (!sameRows(g, { space, axes })) {
+      f.refusals.set(n, {
+        reason: "rows",
+        detail: `reduces axes [${axes}] of [${space}], the kernel axes [${g.axes}] of [${g.space}]`,
+      });
+      continue;
+    }
+    const point = pointOf(g);
+    const at = sameShape(g.space, space) ? point.index : unravel(ravel(point.index, g.space), space);
+    if (!n.args.every((a) => readsSamePoint(f.grouping, g, a, at))) {
+      f.refusals.set(n, { reason: "index", detail: "reads other elements of the kernel than the row at hand" });
+      continue;
+    }
+    if (closesCycle(f, g, n)) {
+      f.refusals.set(n, { reason: "cycle", detail: "another operand is computed from this kernel's result" });
+      continue;
+    }
+    if (overLimit(f, g, [n])) {
+      f.refusals.set(n, { reason: "bindings", detail: `the kernel would bind more than ${f.limit} storage buffers` });
+      continue;
+    }
+    f.grouping.own(g, n);
+    f.refusals.delete(n);
+    return true;
+  }
+  return false;
+}
+
+/** Row kernels over the same rows that read something the reduction reads too, latest first. */
+function rowSiblings(f: Fuser, n: Node, rows: Rows): Group[] {
+  const { grouping } = f;
+  const reads = new Set(n.args.flatMap((a) => [...grouping.leavesOf(a)]));
+  return grouping.groups
+    .filter((g) => g.family === "row" && sameRows(g, rows) && [...grouping.inputsOf(g)].some((l) => reads.has(l)))
+    .reverse();
+}

@@ -1,0 +1,63 @@
+import { tensorBytes } from "../base/dtype.ts";
+import type { Graph, Node } from "../ir/graph.ts";
+import { type Fuser, feedsItself, pulls } from "./fuser.ts";
+import type { Grouping } from "./groups.ts";
+import { home } from "./home.ts";
+import { countOf, isElementwise, isStored } from "./pull.ts";
+
+const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
+
+const expensive = new Set([
+  "exp",
+  "exp2",
+  "expm1",
+  "log",
+  "log2",
+  "log1p",
+  "sin",
+  "cos",
+  "tan",
+  "asin",
+  "acos",
+  "atan",
+  "sinh",
+  "cosh",
+  "tanh",
+  "erf",
+  "sigmoid",
+  "logSigmoid",
+  "silu",
+  "gelu",
+  "softplus",
+  "elu",
+  "pow",
+  "atan2",
+  "philox",
+]);
+
+/**
+ * Stores an elementwise node that several kernels would compute again, where storing moves fewer bytes, and one with
+ * transcendental work that a contraction would repeat for every tile.
+ */
+export function shareExpensive(f: Fuser, graph: Graph): void {
+  const { grouping } = f;
+  for (const n of graph.nodes) {
+    if (!isElementwise(n) || grouping.owner.has(n) || isStored(n)) continue;
+    const readers = grouping.groups.filter((g) => pulls(grouping, g, n));
+    if (readers.length === 0) continue;
+    const read = [...grouping.leavesOf(n)].reduce((s, l) => s + bytesOf(l), 0);
+    const own = bytesOf(n);
+    const storing = read + own + readers.length * own;
+    const again = readers.length * read;
+    const repeated =
+      readers.some((g) => g.family === "contraction" || g.family === "attention") &&
+      hasExpensive(grouping, n) &&
+      countOf(n) >= 4096;
+    if ((storing < again || repeated) && !feedsItself(f, n)) home(f, n);
+  }
+}
+
+function hasExpensive(grouping: Grouping, n: Node): boolean {
+  if (expensive.has(n.op)) return true;
+  return n.args.some((a) => !isStored(a) && !grouping.owner.has(a) && hasExpensive(grouping, a));
+}

@@ -1,0 +1,106 @@
+import { expect, test } from "vitest";
+import { attention, compile, f16, f32, type Program, split, type Tensor } from "../../src/index.ts";
+import type { NDArray } from "../../src/ir/ndarray.ts";
+import { sharedGpu } from "../support/gpu.ts";
+import { checkVariants, type Hardware, hardware, type Inputs, variantInputs } from "../support/variants.ts";
+
+const gpu = sharedGpu();
+const tile = "attention_tile_32x32";
+
+interface Case {
+  readonly program: Pick<Program, "graph">;
+  readonly variants?: readonly string[];
+  readonly tolerance?: number;
+  readonly inputs?: (inputs: Inputs) => Inputs;
+  readonly device?: Hardware;
+}
+
+const cases: Readonly<Record<string, Case>> = {
+  "causal, grouped heads, odd lengths, values of another depth": {
+    program: compile({ q: f32(2, 4, 33, 20), k: f32(2, 2, 41, 20), v: f32(2, 2, 41, 12) }, ({ q, k, v }) =>
+      attention(q, k, v, { causal: true }),
+    ),
+  },
+  "a mask for each head, rows of it all -inf": {
+    program: compile({ q: f32(2, 35, 8), k: f32(2, 36, 8), v: f32(2, 36, 36), m: f32(2, 35, 36) }, ({ q, k, v, m }) =>
+      attention(q, k, v, { mask: m, scale: 0.7 }),
+    ),
+    inputs: (i) => ({ ...i, m: hiding(i.m as NDArray, Number.NEGATIVE_INFINITY) }),
+  },
+  "a mask of one row for all, keys not by fours, causal": {
+    program: compile({ q: f32(1, 9, 4), k: f32(1, 39, 4), v: f32(1, 39, 4), m: f32(39) }, ({ q, k, v, m }) =>
+      attention(q, k, v, { mask: m.mul(3), causal: true }),
+    ),
+  },
+  "a mask of the lowest f32, rows of it throughout": {
+    program: compile({ q: f32(1, 32, 4), k: f32(1, 33, 4), v: f32(1, 33, 8), m: f32(32, 33) }, ({ q, k, v, m }) =>
+      attention(q, k, v, { mask: m }),
+    ),
+    inputs: (i) => ({ ...i, m: hiding(i.m as NDArray, -3.4028234663852886e38) }),
+  },
+  "heads of one tensor, written side by side": {
+    program: compile({ qkv: f32(2, 37, 96) }, ({ qkv }) => {
+      const [q, k, v] = split(qkv, { axis: 2, parts: 3 }).map((t) =>
+        t.reshape([2, 37, 4, 8]).transpose([0, 2, 1, 3]),
+      ) as [Tensor, Tensor, Tensor];
+      return attention(q, k, v, { causal: true }).transpose([0, 2, 1, 3]).reshape([2, 37, 32]);
+    }),
+  },
+  "operands stored along the positions, keys not by fours": {
+    program: compile({ q: f32(2, 8, 33), k: f32(2, 8, 35), v: f32(2, 12, 35) }, ({ q, k, v }) =>
+      attention(q.transpose([0, 2, 1]), k.transpose([0, 2, 1]), v.transpose([0, 2, 1])),
+    ),
+  },
+  "64 deep, 100 keys": {
+    program: compile({ q: f32(1, 9, 64), k: f32(1, 100, 64), v: f32(1, 100, 64) }, ({ q, k, v }) =>
+      attention(q, k, v).mul(2),
+    ),
+    device: { limits: { maxComputeWorkgroupStorageSize: 32768 } },
+  },
+  "values of 100, more than fit twice, folded dispatch": {
+    program: compile({ q: f32(3, 65, 8), k: f32(3, 65, 8), v: f32(3, 65, 100) }, ({ q, k, v }) => attention(q, k, v)),
+    device: { limits: { maxComputeWorkgroupStorageSize: 32768, maxComputeWorkgroupsPerDimension: 4 } },
+  },
+  "scores of hundreds": {
+    program: compile({ q: f32(1, 33, 8), k: f32(1, 64, 8), v: f32(1, 64, 8) }, ({ q, k, v }) =>
+      attention(q.mul(20), k.mul(20), v, { scale: 1 }),
+    ),
+    tolerance: 2e-4,
+  },
+  "NaN stays in its row": {
+    program: compile({ q: f32(1, 40, 8), k: f32(1, 40, 8), v: f32(1, 40, 8) }, ({ q, k, v }) => attention(q, k, v)),
+    inputs: (i) => ({ ...i, q: { ...(i.q as NDArray), data: (i.q as NDArray).data.with(35 * 8 + 3, Number.NaN) } }),
+  },
+  "a depth that is not a multiple of 4": {
+    program: compile({ q: f32(1, 33, 6), k: f32(1, 40, 6), v: f32(1, 40, 5) }, ({ q, k, v }) => attention(q, k, v)),
+    variants: ["attention_row"],
+  },
+  "too little workgroup memory": {
+    program: compile({ q: f32(1, 33, 64), k: f32(1, 33, 64), v: f32(1, 33, 64) }, ({ q, k, v }) => attention(q, k, v)),
+    variants: ["attention_row"],
+  },
+};
+
+test.each(Object.entries(cases))("%s", async (_, { program: { graph }, variants = [tile], device, ...rest }) => {
+  const made = variantInputs(graph);
+  const inputs = rest.inputs?.(made) ?? made;
+  await checkVariants(gpu(), hardware(gpu(), device), variants, { graph, tolerance: 2e-5, ...rest, inputs });
+});
+
+test("f16, natively or in packed words", async () => {
+  const { graph } = compile({ q: f16(2, 33, 8), k: f16(2, 40, 8), v: f16(2, 40, 8) }, ({ q, k, v }) =>
+    attention(q, k, v, { causal: true }),
+  );
+  const capabilities = hardware(gpu(), { f16: true });
+  const { f16: native } = capabilities.features;
+  const check = { graph, tolerance: 2e-3 };
+  const manifest = await checkVariants(gpu(), capabilities, native ? [tile] : [tile, "pointwise_x4"], check);
+  expect(manifest.kernels[0]?.requires.f16).toBe(native);
+});
+
+/** Hides every third key, and all keys of every fifth row. */
+function hiding(m: NDArray, by: number): NDArray {
+  const keys = m.shape.at(-1) as number;
+  const hidden = (i: number): boolean => Math.floor(i / keys) % 5 === 2 || (i % keys) % 3 === 1;
+  return { ...m, data: m.data.map((x, i) => (hidden(i) ? by : x)) };
+}
