@@ -39,7 +39,10 @@ export class BatchTensor {
 
   /** The tensor on the GPU. Fails with `not-submitted` before the batch's submit has ended. */
   get tensor(): GpuTensor {
-    if (this.#disposed) fail("disposed", `batch result ${JSON.stringify(this.name)} was disposed`);
+    if (this.#disposed)
+      fail("disposed", `batch result ${JSON.stringify(this.name)} was disposed`, {
+        hint: "read or pass it on before disposing it",
+      });
     const inner = this.#inner;
     if (inner === undefined) {
       fail("not-submitted", `${JSON.stringify(this.name)} is a result of a batch that has not been submitted`, {

@@ -95,7 +95,10 @@ export class Batch {
         hint: "submit that batch first and pass its result's .tensor",
       });
     }
-    if (value.disposed) fail("disposed", `the batch result given for ${name} was disposed`);
+    if (value.disposed)
+      fail("disposed", `the batch result given for ${name} was disposed`, {
+        hint: "read or pass it on before disposing it",
+      });
   }
 
   /** Sends every recorded run to the GPU in one submit, after loading programs that were not. A batch is submitted once. */
@@ -126,7 +129,10 @@ export class Batch {
 }
 
 function ofSession(gpu: Gpu, { inner }: Session) {
-  if (inner.gpu !== gpu) fail("wrong-device", "the session lives on another device than the batch");
+  if (inner.gpu !== gpu)
+    fail("wrong-device", "the session lives on another device than the batch", {
+      hint: "load the program on the batch's device, or start a batch of this session",
+    });
   inner.loaded;
   return { session: inner, manifest: inner.manifest };
 }

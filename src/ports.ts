@@ -63,5 +63,10 @@ export const entryOf = <T>(record: Readonly<Record<string, T>>, name: string): T
 /** The tree of a program's results with the given leaves. */
 export const resultTree = (traced: Trace, leaf: (name: string) => unknown): unknown =>
   mapTree(traced.outputs, isOutputName, loneOutput, (_, { name }) => {
-    return leaf(name) ?? fail("no-output", `the program has no output ${JSON.stringify(name)}`);
+    return (
+      leaf(name) ??
+      fail("no-output", `the program has no output ${JSON.stringify(name)}`, {
+        hint: "please report it with the program's text: String(program)",
+      })
+    );
   });

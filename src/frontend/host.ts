@@ -98,7 +98,9 @@ function nestedShape(op: string, value: readonly unknown[]): number[] {
     if (length !== shape[depth]) ragged(op);
     if (Array.isArray(v)) for (const e of v) check(e, depth + 1);
     else if (typeof v !== "number" && typeof v !== "boolean") {
-      fail("bad-data", `${op} takes nested arrays of numbers, but found ${describe(v)}`);
+      fail("bad-data", `${op} takes nested arrays of numbers, but found ${describe(v)}`, {
+        hint: "leave gaps out, or fill them with a number",
+      });
     }
   };
   check(value, 0);

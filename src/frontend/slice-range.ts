@@ -22,7 +22,8 @@ export function part(n: Dim, range: NonNullable<SliceRange>, axis: number): Part
   }
   const [start = null, end = null, step = 1] = range as readonly [Bound?, Bound?, number?];
   for (const v of [start, end]) {
-    if (typeof v === "number" && !Number.isInteger(v)) fail("bad-slice", `slice: ${v} is not an integer`);
+    if (typeof v === "number" && !Number.isInteger(v))
+      fail("bad-slice", `slice: ${v} is not an integer`, { hint: "round it: ranges count whole elements" });
   }
   if (!Number.isInteger(step) || step === 0) {
     fail("bad-slice", `slice: the step of axis ${axis} is ${step}`, { hint: "steps are integers other than 0" });

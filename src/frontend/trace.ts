@@ -132,7 +132,10 @@ function becomeState({ node, attrs }: Input, next: Tensor): void {
 }
 
 function call<S, R>(fn: (inputs: Traced<S>) => R, inputs: Traced<S>): R {
-  if (typeof fn !== "function") fail("bad-option", `compile takes the function to trace second, not ${describe(fn)}`);
+  if (typeof fn !== "function")
+    fail("bad-option", `compile takes the function to trace second, not ${describe(fn)}`, {
+      hint: "write compile({ x: f32(8) }, ({ x }) => …)",
+    });
   const outer = streams;
   streams = { next: 0 };
   try {

@@ -2,7 +2,7 @@ import { fail } from "../base/diagnostic.ts";
 import type { DType } from "../base/dtype.ts";
 import type { PortSpec } from "../manifest/manifest.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
-import { bindInputs, type InputValue } from "./inputs.ts";
+import { bindInputs, checkType, type InputValue } from "./inputs.ts";
 import { type Call, makeCall, startCalls } from "./run.ts";
 import type { Session } from "./session.ts";
 import type { GpuTensor, Place } from "./tensor.ts";
@@ -43,7 +43,10 @@ export class BatchTensor {
 
   /** The tensor, after the batch was submitted. */
   get tensor(): GpuTensor {
-    if (this.#disposed) fail("disposed", `batch result ${JSON.stringify(this.name)} was disposed`);
+    if (this.#disposed)
+      fail("disposed", `batch result ${JSON.stringify(this.name)} was disposed`, {
+        hint: "read or pass it on before disposing it",
+      });
     return (
       this.result ??
       fail("not-submitted", `${JSON.stringify(this.name)} is a result of a batch that has not been submitted`, {
@@ -90,7 +93,10 @@ export class Batch {
   run(session: Session, inputs: Readonly<Record<string, BatchInput>> = {}): Record<string, BatchTensor> {
     this.#checkOpen();
     this.gpu.check();
-    if (session.gpu !== this.gpu) fail("wrong-device", "the session lives on another device than the batch");
+    if (session.gpu !== this.gpu)
+      fail("wrong-device", "the session lives on another device than the batch", {
+        hint: "load the program on the batch's device, or start a batch there",
+      });
     const { manifest, loaded } = session;
     const bound = bindInputs(this.gpu, "input", manifest.inputs, inputs, loaded.storage.rebindable, (value, port) => {
       if (!(value instanceof BatchTensor)) return undefined;
@@ -108,7 +114,7 @@ export class Batch {
     if (this.#state === "submitted") {
       fail("already-submitted", "the batch was already submitted", { hint: "start a new batch" });
     }
-    if (this.#state === "disposed") fail("disposed", "the batch was disposed");
+    if (this.#state === "disposed") fail("disposed", "the batch was disposed", { hint: "start a new batch" });
   }
 
   #checkHandle(handle: BatchTensor, port: PortSpec): void {
@@ -118,15 +124,11 @@ export class Batch {
         hint: "submit that batch first and pass its result's .tensor",
       });
     }
-    if (handle.disposed) fail("disposed", `the batch result given for ${name} was disposed`);
-    if (handle.dtype !== port.dtype)
-      fail("wrong-dtype", `${name} is ${port.dtype}, and the result given for it ${handle.dtype}`);
-    if (handle.shape.length !== port.shape.length || handle.shape.some((d, i) => d !== port.shape[i])) {
-      fail(
-        "wrong-size",
-        `${name} has shape [${port.shape.join(", ")}], and the result given for it [${handle.shape.join(", ")}]`,
-      );
-    }
+    if (handle.disposed)
+      fail("disposed", `the batch result given for ${name} was disposed`, {
+        hint: "read or pass it on before disposing it",
+      });
+    checkType(port, handle);
   }
 
   /** Sends every recorded run to the GPU in one submit. A batch is submitted once. */

@@ -6,10 +6,17 @@ const codes: Readonly<Record<string, string>> = {
   GPUInternalError: "gpu-internal",
 };
 
+const hints: Readonly<Record<string, string>> = {
+  "gpu-validation":
+    "check that the buffers you gave belong to this device and are not destroyed; without any, please report it",
+  "out-of-memory": "dispose results and sessions that are done with, or use smaller shapes",
+  "gpu-internal": "open a new device and load the program again; if that does not help, please report it",
+};
+
 /** A WebGPU error as a diagnostic. */
 export function gpuError(error: GPUError, message: string): SinterError {
   const code = codes[error.constructor?.name ?? ""] ?? "gpu-internal";
-  return new SinterError({ code, message, cause: error.message }, { cause: error });
+  return new SinterError({ code, message, cause: error.message, hint: hints[code]! }, { cause: error });
 }
 
 export const thrownError = (what: string, thrown: unknown): SinterError =>
@@ -18,12 +25,21 @@ export const thrownError = (what: string, thrown: unknown): SinterError =>
       code: "gpu-internal",
       message: `the GPU refused to ${what}`,
       cause: String((thrown as Error)?.message ?? thrown),
+      hint: hints["gpu-internal"]!,
     },
     { cause: thrown },
   );
 
 export const aborted = (what: string, signal: AbortSignal | undefined): SinterError =>
-  new SinterError({ code: "aborted", message: `${what} was aborted` }, { cause: signal?.reason });
+  new SinterError(
+    {
+      code: "aborted",
+      message: `${what} was aborted`,
+      cause: String((signal?.reason as Error | undefined)?.message ?? signal?.reason),
+      hint: "nothing is held: make the call again when you want its result",
+    },
+    { cause: signal?.reason },
+  );
 
 export const timedOut = (what: string, ms: number): SinterError =>
   new SinterError({

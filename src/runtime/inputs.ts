@@ -3,7 +3,7 @@ import type { PortSpec } from "../manifest/manifest.ts";
 import type { Gpu } from "./gpu.ts";
 import { GpuTensor, isGpuBuffer, type Place } from "./tensor.ts";
 import { usage } from "./usage.ts";
-import { bytesOf, type HostValue, toBytes } from "./values.ts";
+import { bytesOf, describe, type HostValue, toBytes } from "./values.ts";
 
 /** What a run takes for one input: host data, a tensor on the GPU, or a GPUBuffer that the caller owns. */
 export type InputValue = HostValue | GpuTensor | GPUBuffer;
@@ -62,7 +62,9 @@ export function bindInputs(
   resolve?: Resolver,
 ): BoundInputs {
   if (typeof values !== "object" || values === null) {
-    fail("wrong-value", `${side}s are given as an object by name, not as ${String(values)}`);
+    fail("wrong-value", `${side}s are given as an object by name, not as ${describe(values)}`, {
+      hint: `give { ${ports.map((p) => `${p.name}: …`).join(", ")} }`,
+    });
   }
   checkNames(side, ports, values);
   let foreign = false;
@@ -96,15 +98,22 @@ function checkTensor(gpu: Gpu, port: PortSpec, tensor: GpuTensor): void {
       hint: "read it with data() and pass the array",
     });
   }
-  if (tensor.dtype !== port.dtype) {
-    fail("wrong-dtype", `${name} is ${port.dtype}, and the tensor given for it is ${tensor.dtype}`);
+  checkType(port, tensor);
+}
+
+/** Fails with `wrong-dtype` or `wrong-size` unless a tensor is what the port takes. */
+export function checkType(port: PortSpec, given: { readonly dtype: string; readonly shape: readonly number[] }): void {
+  const name = JSON.stringify(port.name);
+  if (given.dtype !== port.dtype) {
+    fail("wrong-dtype", `${name} is ${port.dtype}, and the tensor given for it is ${given.dtype}`, {
+      hint: `cast it to ${port.dtype} in the program that makes it, or declare ${name} as ${given.dtype}`,
+    });
   }
-  const same = tensor.shape.length === port.shape.length && tensor.shape.every((d, i) => d === port.shape[i]);
-  if (!same) {
-    fail(
-      "wrong-size",
-      `${name} has shape [${port.shape.join(", ")}], and the tensor given for it [${tensor.shape.join(", ")}]`,
-    );
+  if (given.shape.length !== port.shape.length || given.shape.some((d, i) => d !== port.shape[i])) {
+    const [wanted, got] = [port.shape, given.shape].map((s) => `[${s.join(", ")}]`);
+    fail("wrong-size", `${name} has shape ${wanted}, and the tensor given for it ${got}`, {
+      hint: `reshape it in the program that makes it, or load this program for shape ${got}`,
+    });
   }
 }
 
@@ -112,7 +121,9 @@ function checkBuffer(port: PortSpec, buffer: GPUBuffer, bind: boolean): void {
   const name = JSON.stringify(port.name);
   const bytes = bytesOf(port);
   if (buffer.size < bytes) {
-    fail("bad-buffer", `the GPUBuffer given for ${name} has ${buffer.size} bytes, and the tensor needs ${bytes}`);
+    fail("bad-buffer", `the GPUBuffer given for ${name} has ${buffer.size} bytes, and the tensor needs ${bytes}`, {
+      hint: `create it with size ${bytes} or more`,
+    });
   }
   const needed = bind ? usage.storage : usage.copySrc;
   if ((buffer.usage & needed) === 0) {

@@ -86,7 +86,9 @@ export class BufferPool {
     const { maxBufferSize } = this.#gpu.capabilities.limits;
     const largest = Math.max(0, ...sizes);
     if (largest > maxBufferSize) {
-      fail("buffer-too-large", `${what} needs a buffer of ${largest} bytes, and this device allows ${maxBufferSize}`);
+      fail("buffer-too-large", `${what} needs a buffer of ${largest} bytes, and this device allows ${maxBufferSize}`, {
+        hint: "use smaller shapes, or split the tensor into several",
+      });
     }
     const leases: (Lease | undefined)[] = sizes.map((bytes) => this.tryAcquire(kind, bytes));
     const give = (): void => {

@@ -42,7 +42,9 @@ export async function profile(
   const { storage } = session.loaded;
   const steps = storage.steps.filter((s) => !s.workgroups.includes(0));
   if (steps.length > mostDispatches) {
-    fail("too-many-dispatches", `the program has ${steps.length} dispatches, and ${mostDispatches} can be timed`);
+    fail("too-many-dispatches", `the program has ${steps.length} dispatches, and ${mostDispatches} can be timed`, {
+      hint: "time a part of the program",
+    });
   }
   if (steps.length === 0) return [];
   const runs = Math.max(1, options.runs ?? 5);

@@ -191,7 +191,10 @@ async function upload(
         if (input.bytes.length > 0) gpu.write(to.buffer, to.offset + window.offset, input.bytes);
       } else if (!input.bind) {
         const from = input.source.place;
-        if (from.buffer === to.buffer) fail("wrong-value", `${JSON.stringify(name)} cannot be set to itself`);
+        if (from.buffer === to.buffer)
+          fail("wrong-value", `${JSON.stringify(name)} cannot be set to itself`, {
+            hint: "leave it out: state that is not given keeps its value",
+          });
         encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset + window.offset, bytesOf(input.port));
         copies++;
       }

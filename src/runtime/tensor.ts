@@ -141,7 +141,10 @@ export async function readTensors(
   const { signal } = options;
   if (signal?.aborted) throw aborted("reading back", signal);
   for (const t of tensors) {
-    if (t.gpu !== gpu) fail("wrong-device", `tensor ${JSON.stringify(t.name)} lives on another device`);
+    if (t.gpu !== gpu)
+      fail("wrong-device", `tensor ${JSON.stringify(t.name)} lives on another device`, {
+        hint: "read it with its own data()",
+      });
     t.check();
   }
   const reads = tensors.map(planRead);
@@ -249,9 +252,16 @@ export async function makeTensor(
   const t = { name: type.name ?? "tensor", dtype: type.dtype, shape: [...type.shape] };
   if (isGpuBuffer(value)) {
     const offset = type.offset ?? 0;
-    if (offset % 256 !== 0) fail("bad-buffer", `offset ${offset} is not a multiple of 256`);
+    if (offset % 256 !== 0) {
+      fail("bad-buffer", `offset ${offset} is not a multiple of 256`, {
+        cause: "WebGPU binds buffers from multiples of 256 bytes on",
+        hint: "copy the tensor to the start of a buffer of its own",
+      });
+    }
     if (offset + bytesOf(t) > value.size) {
-      fail("bad-buffer", `a buffer of ${value.size} bytes does not hold ${bytesOf(t)} bytes from ${offset} on`);
+      fail("bad-buffer", `a buffer of ${value.size} bytes does not hold ${bytesOf(t)} bytes from ${offset} on`, {
+        hint: `create it with size ${offset + bytesOf(t)} or more`,
+      });
     }
     return new GpuTensor(gpu, t, { buffer: value, offset });
   }

@@ -29,13 +29,19 @@ interface Conversion {
   /** Typed arrays whose elements are converted one by one. */
   readonly convert: readonly string[];
   make(count: number): Float32Array | Int32Array | Uint32Array | Uint16Array;
+  /** The least and the greatest integer; elements of other dtypes take any number. */
+  readonly range?: readonly [number, number];
   /** The element as stored; undefined when the value does not fit the dtype. */
   store(x: number): number | undefined;
   load(bytes: ArrayBuffer, count: number): HostArray;
 }
 
-const within = (low: number, high: number) => (x: number) =>
-  Number.isInteger(x) && x >= low && x <= high ? x : undefined;
+const i32Range = [-(2 ** 31), 2 ** 31 - 1] as const;
+const u32Range = [0, 2 ** 32 - 1] as const;
+const within =
+  ([low, high]: readonly [number, number]) =>
+  (x: number) =>
+    Number.isInteger(x) && x >= low && x <= high ? x : undefined;
 
 const conversions: Readonly<Record<DType, Conversion>> = {
   f32: {
@@ -56,14 +62,16 @@ const conversions: Readonly<Record<DType, Conversion>> = {
     same: ["Int32Array"],
     convert: ["Int8Array", "Int16Array", "Uint8Array", "Uint16Array"],
     make: (n) => new Int32Array(n),
-    store: within(-(2 ** 31), 2 ** 31 - 1),
+    range: i32Range,
+    store: within(i32Range),
     load: (b, n) => new Int32Array(b, 0, n),
   },
   u32: {
     same: ["Uint32Array"],
     convert: ["Uint8Array", "Uint16Array"],
     make: (n) => new Uint32Array(n),
-    store: within(0, 2 ** 32 - 1),
+    range: u32Range,
+    store: within(u32Range),
     load: (b, n) => new Uint32Array(b, 0, n),
   },
   bool: {
@@ -109,7 +117,10 @@ export function toBytes(t: TensorLike, value: HostValue): Uint8Array {
   }
   if (!Array.isArray(value)) {
     return fail("wrong-value", `${title(t)} cannot be given as ${describe(value)}`, {
-      hint: "give a typed array, a list of numbers, a tensor on the GPU or a GPUBuffer",
+      hint:
+        value instanceof Promise
+          ? "await it first"
+          : "give a typed array, a list of numbers, a tensor on the GPU or a GPUBuffer",
     });
   }
   return fill(t, flatten(t, value));
@@ -121,7 +132,9 @@ function fill(t: TensorLike, source: ArrayLike<number>): Uint8Array {
   for (let i = 0; i < source.length; i++) {
     const stored = c.store(source[i] as number);
     if (stored === undefined) {
-      fail("wrong-value", `${title(t)} has ${source[i]} at position ${i}, which no ${t.dtype} holds`);
+      fail("wrong-value", `${title(t)} has ${source[i]} at position ${i}, which no ${t.dtype} holds`, {
+        hint: `give integers from ${c.range?.join(" to ")}`,
+      });
     }
     out[i] = stored;
   }
@@ -137,7 +150,8 @@ function flatten(t: TensorLike, value: readonly unknown[]): number[] {
       if (nested && v.length !== t.shape[axis]) {
         fail(
           "wrong-size",
-          `${title(t)} was given a list of ${v.length} along axis ${axis}, which has ${t.shape[axis] ?? "no such axis"}`,
+          `${title(t)} was given a list of ${v.length} along axis ${axis}, ${axis < t.shape.length ? `which has ${t.shape[axis]}` : "which it does not have"}`,
+          { hint: "nest lists as deep and as long as the shape, or give one flat list in row-major order" },
         );
       }
       for (const x of v) walk(x, axis + 1);
@@ -177,5 +191,12 @@ function wrongSize(t: TensorLike, given: number): never {
   });
 }
 
-const describe = (v: unknown): string =>
-  v === null || typeof v !== "object" ? String(v) : (v.constructor?.name ?? "an object");
+/** A value in a message. */
+export function describe(v: unknown): string {
+  if (typeof v === "string") return `the text ${JSON.stringify(v.length > 40 ? `${v.slice(0, 40)}…` : v)}`;
+  if (typeof v === "function") return "a function";
+  if (typeof v !== "object" || v === null) return String(v);
+  if (Array.isArray(v)) return "a list";
+  const name = (Object.getPrototypeOf(v) as { constructor?: { name?: string } } | null)?.constructor?.name;
+  return name && name !== "Object" ? `a ${name}` : "an object";
+}

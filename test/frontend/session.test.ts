@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { compile, dim, f16, f32, type Gpu, i32, openDevice, tensor } from "../../src/node/index.ts";
+import { compile, dim, f16, f32, type Gpu, type GpuTensor, i32, openDevice, tensor } from "../../src/node/index.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -10,6 +10,9 @@ afterAll(() => gpu.dispose());
 const T = dim("T");
 const double = compile({ x: f32(T) }, ({ x }) => x.mul(2));
 const sum = compile({ x: f32(T), y: f32(T) }, ({ x, y }) => ({ z: x.add(y) }));
+
+const mapEntries = <A, B>(tree: Record<string, A>, fn: (a: A) => B) =>
+  Object.fromEntries(Object.entries(tree).map(([name, a]) => [name, fn(a)] as const));
 
 describe("a session", () => {
   test("takes and gives trees", async () => {
@@ -35,6 +38,29 @@ describe("a session", () => {
     expect(await out.all[1]?.data()).toEqual(new Float32Array([4, 3]));
     expect(await out.last.x.data()).toEqual(new Float32Array([4, 5]));
     expect(out.last.x.shape).toEqual([2]);
+  });
+
+  test("takes and gives tensors with the names of what every object has", async () => {
+    const names = ["constructor", "toString", "valueOf", "hasOwnProperty", "__proto__", "then"];
+    const of = <V>(value: (i: number) => V) =>
+      Object.fromEntries(names.map((name, i) => [name, value(i)])) as Record<string, V>;
+    const program = compile(
+      { x: of(() => f32()), total: f32() },
+      ({ x, total }) => ({ ...mapEntries(x, (t) => t.mul(2)), total: total.add(1) }),
+      { donate: ["total"] },
+    );
+    using session = await program.load(gpu, { state: { total: 0 } });
+    const run = (i: number) => ({ x: of((n) => n + i) });
+    const out = (await session.run(run(1))) as unknown as Record<string, GpuTensor>;
+    expect(Object.keys(out)).toEqual([...names, "total"]);
+    const batch = session.batch();
+    const later = batch.run(session, run(2)) as unknown as Record<string, GpuTensor>;
+    await batch.submit();
+    for (const [n, name] of names.entries()) {
+      expect(await out[name]?.data(), name).toEqual(Float32Array.of(2 * (n + 1)));
+      expect(await later[name]?.data(), name).toEqual(Float32Array.of(2 * (n + 2)));
+    }
+    expect(await session.state.total.data()).toEqual(Float32Array.of(2));
   });
 
   test("takes host tensors, GPU tensors and one tensor alone", async () => {
@@ -201,7 +227,7 @@ describe("a batch", () => {
         { x: h },
       ),
     ).toThrow(/"x" is i32\[3\], and.* f32\[3\]/);
-    expect(() => batch.run(double, { x: ["1"] as never })).toThrow(/"x".*1 inside its list/);
+    expect(() => batch.run(double, { x: ["1"] as never })).toThrow(/"x".*"1" inside its list/);
     await batch.submit();
     expect(await h.data()).toEqual(new Float32Array([5, 7, 9]));
   });

@@ -61,7 +61,7 @@ async function life(gpu: Gpu): Promise<number[]> {
   return [...read, ...batched];
 }
 
-describe("6. every await ends: device loss", () => {
+describe("6. every await can end: device loss", () => {
   test("at any call that is made of the device: the right result or device-lost, within two seconds", async () => {
     const attempt = async (at: number) => {
       const { adapter } = await openAdapter();
@@ -151,7 +151,7 @@ describe("6. every await ends: device loss", () => {
   });
 });
 
-describe("6. every await ends: time and aborts", () => {
+describe("6. every await can end: time and aborts", () => {
   test("a device that never answers is a timeout, whichever call waits for it", async () => {
     const attempt = async (at: number, timeoutMs: number) => {
       const { adapter } = await openAdapter();

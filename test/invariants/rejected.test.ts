@@ -144,7 +144,7 @@ function errorOf(body: () => unknown): SinterError {
   throw new Error("nothing was thrown");
 }
 
-describe("3. a rejected program is rejected by our own checks, with the user's file and line", () => {
+describe("3. a shader compiler error is our bug: what is rejected is rejected by our own checks, with the user's file and line", () => {
   test.each(Object.entries(bad))("%s", (name, body) => {
     const { diagnostic, code, message } = errorOf(body);
     const [first, last] = linesOf(name);
@@ -159,7 +159,7 @@ describe("3. a rejected program is rejected by our own checks, with the user's f
   });
 });
 
-describe("3. what only sizes or a device can tell is refused before the shader compiler is asked", () => {
+describe("3. a shader compiler error is our bug: what only sizes or a device can tell is refused before it is asked", () => {
   const gpu = sharedGpu();
   const T = dim("T");
 

@@ -14,7 +14,7 @@ describe("an op means the same on the GPU, fused and unfused, whatever its shape
         const wrong = await wrongResult(gpu(), graph, inputs);
         if (wrong) throw new Error(wrong);
       }),
-      runs(15),
+      runs(10),
     );
   });
 });

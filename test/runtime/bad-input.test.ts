@@ -12,6 +12,13 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.dispose());
 
+/** An error with a code that says what to do next. */
+const refusal = (code: string | RegExp) => ({
+  name: "SinterError",
+  code: expect.stringMatching(code),
+  diagnostic: { message: expect.not.stringMatching(/undefined|object Object/), hint: expect.stringMatching(/./) },
+});
+
 /** Every refused call leaves the session as it was. */
 async function stillWorks(): Promise<void> {
   const { y } = await session.run({ x: ramp(8), s: 1 });
@@ -33,18 +40,20 @@ describe("inputs of a run", () => {
     ["text", { x: "12345678", s: 1 }, "wrong-value"],
     ["null", { x: null, s: 1 }, "wrong-value"],
     ["a promise", { x: Promise.resolve(ramp(8)), s: 1 }, "wrong-value"],
+    ["a function", { x: () => ramp(8), s: 1 }, "wrong-value"],
+    ["lists nested too deep", { x: [[1, 2, 3, 4, 5, 6, 7, 8]], s: 1 }, "wrong-size"],
     ["text in a list", { x: [1, 2, 3, 4, 5, 6, 7, "8"], s: 1 }, "wrong-value"],
   ];
   test.each(cases)("%s", async (_, inputs, code) => {
-    await expect(session.run(inputs as never)).rejects.toMatchObject({ name: "SinterError", code });
+    await expect(session.run(inputs as never)).rejects.toMatchObject(refusal(code));
     await stillWorks();
   });
 
   test("a fraction for an integer, and a number out of its range", async () => {
     using integers = await loadManifest(gpu, identity("i32", [1]));
-    await expect(integers.run({ x: [1.5] })).rejects.toMatchObject({ code: "wrong-value" });
-    await expect(integers.run({ x: [2 ** 31] })).rejects.toMatchObject({ code: "wrong-value" });
-    await expect(integers.run({ x: [NaN] })).rejects.toMatchObject({ code: "wrong-value" });
+    await expect(integers.run({ x: [1.5] })).rejects.toMatchObject(refusal("wrong-value"));
+    await expect(integers.run({ x: [2 ** 31] })).rejects.toMatchObject(refusal("wrong-value"));
+    await expect(integers.run({ x: [NaN] })).rejects.toMatchObject(refusal("wrong-value"));
   });
 
   test("the message names the input, its shape and what was given", async () => {
@@ -57,7 +66,7 @@ describe("inputs of a run", () => {
 describe("buffers of the caller", () => {
   const storage = 0x80 | 0x8 | 0x4;
   const refused = async (x: unknown, code: string | RegExp): Promise<void> => {
-    await expect(session.run({ x, s: 1 } as never)).rejects.toMatchObject({ code: expect.stringMatching(code) });
+    await expect(session.run({ x, s: 1 } as never)).rejects.toMatchObject(refusal(code));
     await stillWorks();
   };
 
@@ -85,7 +94,7 @@ describe("buffers of the caller", () => {
     const b = device.createBuffer({ size: 32, usage: storage });
     await refused(b, "gpu-validation");
     await refused(await makeTensor(gpu, b, { dtype: "f32", shape: [8] }), "gpu-validation");
-    await expect(loadManifest(gpu, affine(8), { weights: { w: b } })).rejects.toMatchObject({ code: "gpu-validation" });
+    await expect(loadManifest(gpu, affine(8), { weights: { w: b } })).rejects.toMatchObject(refusal("gpu-validation"));
     device.destroy();
   });
   test("a tensor of another device, another shape or another dtype", async () => {
@@ -100,19 +109,19 @@ describe("buffers of the caller", () => {
     t.dispose();
     t.dispose();
     await refused(t, "disposed");
-    await expect(t.data()).rejects.toMatchObject({ code: "disposed" });
+    await expect(t.data()).rejects.toMatchObject(refusal("disposed"));
   });
 });
 
 describe("loading", () => {
   test("weights and state are checked as inputs are", async () => {
-    await expect(loadManifest(gpu, affine(8))).rejects.toMatchObject({ code: "missing-input" });
-    await expect(loadManifest(gpu, affine(8), { weights: { w: ramp(7) } })).rejects.toMatchObject({
-      code: "wrong-size",
-    });
-    await expect(loadManifest(gpu, affine(8), { weights: { w: ramp(8) }, state: { q: 1 } })).rejects.toMatchObject({
-      code: "extra-input",
-    });
+    await expect(loadManifest(gpu, affine(8))).rejects.toMatchObject(refusal("missing-input"));
+    await expect(loadManifest(gpu, affine(8), { weights: { w: ramp(7) } })).rejects.toMatchObject(
+      refusal("wrong-size"),
+    );
+    await expect(loadManifest(gpu, affine(8), { weights: { w: ramp(8) }, state: { q: 1 } })).rejects.toMatchObject(
+      refusal("extra-input"),
+    );
   });
 
   test("a kernel that does not compile is named, with the compiler's message", async () => {
@@ -124,7 +133,7 @@ describe("loading", () => {
       ],
     };
     const failure = loadManifest(gpu, broken, { weights: { w: ramp(8) } });
-    await expect(failure).rejects.toMatchObject({ code: "kernel-compile-failed" });
+    await expect(failure).rejects.toMatchObject(refusal("kernel-compile-failed"));
     await expect(failure).rejects.toThrow(/scale and shift \(model\.ts:7\)[\s\S]*cause: 1:\d+/);
     await stillWorks();
   });
@@ -136,17 +145,17 @@ describe("loading", () => {
     const kernels = [{ ...m.kernels[0]!, key: "1".repeat(64), bindings }];
     const windows = bindings.map(() => m.dispatches[0]!.bindings[0]!);
     const wide = { ...m, kernels, dispatches: [{ ...m.dispatches[0]!, bindings: windows }] };
-    await expect(loadManifest(gpu, wide, { weights: { w: ramp(8) } })).rejects.toMatchObject({
-      code: "device-too-small",
-    });
+    await expect(loadManifest(gpu, wide, { weights: { w: ramp(8) } })).rejects.toMatchObject(
+      refusal("device-too-small"),
+    );
     const far = { ...m, dispatches: [{ ...m.dispatches[0]!, workgroups: [65536, 1, 1] as const }] };
-    await expect(loadManifest(gpu, far, { weights: { w: ramp(8) } })).rejects.toMatchObject({
-      code: "device-too-small",
-    });
+    await expect(loadManifest(gpu, far, { weights: { w: ramp(8) } })).rejects.toMatchObject(
+      refusal("device-too-small"),
+    );
     const huge = { ...m, buffers: [...m.buffers, { role: "scratch" as const, size: 2 ** 40 }] };
-    await expect(loadManifest(gpu, huge, { weights: { w: ramp(8) } })).rejects.toMatchObject({
-      code: "device-too-small",
-    });
+    await expect(loadManifest(gpu, huge, { weights: { w: ramp(8) } })).rejects.toMatchObject(
+      refusal("device-too-small"),
+    );
     const f16 = {
       ...m,
       kernels: [
@@ -154,9 +163,9 @@ describe("loading", () => {
       ],
     };
     const base = await openDevice({ profile: "base" });
-    await expect(loadManifest(base, f16, { weights: { w: ramp(8) } })).rejects.toMatchObject({
-      code: "feature-missing",
-    });
+    await expect(loadManifest(base, f16, { weights: { w: ramp(8) } })).rejects.toMatchObject(
+      refusal("feature-missing"),
+    );
     base.dispose();
     expect(gpu.counters.bytesHeld).toBe(held);
   });
@@ -166,8 +175,16 @@ test("using a session after dispose", async () => {
   const gone = await loadManifest(gpu, affine(8), { weights: { w: ramp(8) } });
   gone.dispose();
   gone.dispose();
-  await expect(gone.run({ x: ramp(8), s: 1 })).rejects.toMatchObject({ code: "disposed" });
-  await expect(gone.setState({})).rejects.toMatchObject({ code: "disposed" });
+  await expect(gone.run({ x: ramp(8), s: 1 })).rejects.toMatchObject(refusal("disposed"));
+  await expect(gone.setState({})).rejects.toMatchObject(refusal("disposed"));
+});
+
+test("an abort says what was aborted and why", async () => {
+  const signal = AbortSignal.abort(new Error("the user left"));
+  const load = loadManifest(gpu, affine(8), { weights: { w: ramp(8) }, signal });
+  await expect(load).rejects.toMatchObject({ ...refusal("aborted"), diagnostic: { cause: "the user left" } });
+  await expect(session.run({ x: ramp(8), s: 1 }, { signal })).rejects.toMatchObject(refusal("aborted"));
+  await stillWorks();
 });
 
 test("using a device after dispose", async () => {
@@ -176,21 +193,21 @@ test("using a device after dispose", async () => {
   const { y } = await s.run({ x: ramp(8), s: 1 });
   other.dispose();
   other.dispose();
-  await expect(s.run({ x: ramp(8), s: 1 })).rejects.toMatchObject({ code: "disposed" });
-  await expect(y!.data()).rejects.toMatchObject({ code: "disposed" });
-  await expect(loadManifest(other, affine(8))).rejects.toMatchObject({ code: "disposed" });
+  await expect(s.run({ x: ramp(8), s: 1 })).rejects.toMatchObject(refusal("disposed"));
+  await expect(y!.data()).rejects.toMatchObject(refusal("disposed"));
+  await expect(loadManifest(other, affine(8))).rejects.toMatchObject(refusal("disposed"));
   expect(() => other.batch()).toThrow(expect.objectContaining({ code: "disposed" }));
 });
 
 test("an error that the device reports outside any call ends the next one, once, and the results it may have hit", async () => {
   const { y } = await session.run({ x: ramp(8), s: 1 });
   gpu.device.createBuffer({ size: 2 ** 50, usage: 0x80 });
-  await expect(session.run({ x: ramp(8), s: 1 })).rejects.toMatchObject({ code: "gpu-validation" });
-  await expect(y!.data()).rejects.toMatchObject({ code: "gpu-validation" });
+  await expect(session.run({ x: ramp(8), s: 1 })).rejects.toMatchObject(refusal("gpu-validation"));
+  await expect(y!.data()).rejects.toMatchObject(refusal("gpu-validation"));
   await stillWorks();
 });
 test("an unknown adapter, and one that is not there", async () => {
   await expect(openDevice({ adapter: "vulkan" })).rejects.toThrow(/"vulkan"[\s\S]*gpu, lavapipe, swiftshader, null/);
-  await expect(openDevice({ profile: "giant" as never })).rejects.toMatchObject({ code: "unknown-profile" });
-  await expect(openDevice({ adapter: "null", profile: "h200" })).rejects.toMatchObject({ code: "profile-unavailable" });
+  await expect(openDevice({ profile: "giant" as never })).rejects.toMatchObject(refusal("unknown-profile"));
+  await expect(openDevice({ adapter: "null", profile: "h200" })).rejects.toMatchObject(refusal("profile-unavailable"));
 });

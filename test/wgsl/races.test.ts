@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { compileGraph } from "../../src/compiler.ts";
-import { argMax, compile, f32, layerNorm, matmul, mean, reduce, softmax, sum } from "../../src/index.ts";
+import { argMax, attention, compile, f32, layerNorm, matmul, mean, reduce, softmax, sum } from "../../src/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { interpret } from "../../src/ir/interpret.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
@@ -51,6 +51,13 @@ const cases: Readonly<Record<string, { readonly graph: Graph }>> = {
   ),
   "batched matmul by tiles": compile({ a: f32(2, 18, 16), b: f32(2, 16, 20) }, ({ a, b }) => matmul(a, b)),
   "a vector times a matrix": compile({ v: f32(1, 68), b: f32(68, 36) }, ({ v, b }) => matmul(v, b)),
+  "causal attention by tiles": compile({ q: f32(2, 20, 8), k: f32(2, 20, 8), v: f32(2, 20, 8) }, ({ q, k, v }) =>
+    attention(q, k, v, { causal: true, scale: 0.5 }),
+  ),
+  "masked attention by tiles, more keys than queries": compile(
+    { q: f32(1, 17, 16), k: f32(1, 40, 16), v: f32(1, 40, 16), m: f32(17, 40) },
+    ({ q, k, v, m }) => attention(q, k, v, { mask: m }),
+  ),
   "a few rows times a transposed matrix": compile({ v: f32(3, 64), b: f32(24, 64) }, ({ v, b }) =>
     matmul(v, b, { transposeB: true }),
   ),
