@@ -18,7 +18,8 @@ export {
   type Shape,
 } from "./ir/dim.ts";
 export type { Graph } from "./ir/graph.ts";
-export { type CompileOptions, compile, type ExplainOptions, Program } from "./program.ts";
+export type { Manifest } from "./manifest/manifest.ts";
+export { type CompileOptions, compile, type ExplainOptions, type ManifestOptions, Program } from "./program.ts";
 export {
   type Capabilities,
   type Counters,

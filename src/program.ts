@@ -6,7 +6,7 @@ import { type Trace, type Traced, type TraceOptions, trace } from "./frontend/tr
 import { type ExplainReport, makeReport } from "./fuse/explain.ts";
 import { bindGraph, type Graph, graphDims } from "./ir/graph.ts";
 import { print } from "./ir/print.ts";
-import type { Capabilities } from "./manifest/manifest.ts";
+import type { Capabilities, Manifest } from "./manifest/manifest.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { profiles } from "./runtime/profiles.ts";
 import { type LoadOptions, loadProgram, type Session } from "./session.ts";
@@ -17,6 +17,14 @@ const modes: readonly FuseMode[] = ["profit", "legal", "off"];
 
 export interface CompileOptions<W extends string = string, D extends string = string> extends TraceOptions<W, D> {
   /** Which fusions to make: those that pay by measurement (`profit`, default), all that are legal, or none. */
+  readonly fuse?: FuseMode;
+}
+
+export interface ManifestOptions {
+  /** A size for every named dim. */
+  readonly dims?: Dims;
+  /** The device to compile for; by default what WebGPU guarantees everywhere, which runs on all. */
+  readonly capabilities?: Capabilities;
   readonly fuse?: FuseMode;
 }
 
@@ -68,6 +76,19 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
     this.#compiled.set(key, made);
     if (this.#compiled.size > kept) this.#compiled.delete(this.#compiled.keys().next().value as string);
     return made;
+  }
+
+  /**
+   * The kernels and the plan as plain data: what `warmup`, and `loadManifest` of `sinter/runtime`, take without the
+   * compiler. `manifestToJson` writes it to a file.
+   * @throws SinterError `unbound-dim` without a size for every named dim
+   */
+  manifest(options?: ManifestOptions): Manifest {
+    const o = readOptions("manifest", options, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
+    const fuse = oneOf("manifest", "fuse", o.fuse, modes);
+    const dims = checkDims(o.dims ?? {}, this.dims.keys());
+    requireDims(dims, this.dims.keys(), (missing) => `bind them: manifest({ dims: { ${missing} } })`);
+    return this.compiled(dims, o.capabilities ?? profiles.base, fuse).manifest;
   }
 
   /**

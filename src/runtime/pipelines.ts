@@ -150,7 +150,10 @@ function late(kernel: KernelSpec): never {
   return fail(
     "late-pipeline",
     `kernel ${kernel.label}${kernel.place ? ` (${kernel.place})` : ""} would be compiled late, while a strict session is running`,
-    { hint: "warm it up before: warmup(gpu, manifest), or load its program with { strict: true }" },
+    {
+      cause: "strict sessions allow kernels that a warm-up compiled, and no others",
+      hint: "load its program before the strict one or with { strict: true }; of a manifest, call warmup(gpu, manifest) first",
+    },
   );
 }
 

@@ -1,5 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { compile, dim, f16, f32, type Gpu, type GpuTensor, i32, openDevice, tensor } from "../../src/node/index.ts";
+import {
+  compile,
+  dim,
+  f16,
+  f32,
+  type Gpu,
+  type GpuTensor,
+  i32,
+  openDevice,
+  tensor,
+  warmup,
+} from "../../src/node/index.ts";
+import { loadManifest, manifestFromJson, manifestToJson } from "../../src/node/runtime.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -61,6 +73,19 @@ describe("a session", () => {
       expect(await later[name]?.data(), name).toEqual(Float32Array.of(2 * (n + 2)));
     }
     expect(await session.state.total.data()).toEqual(Float32Array.of(2));
+  });
+
+  test("can be had from a manifest alone, by way of a file", async () => {
+    const program = compile({ x: f32(T, 2), w: f32(2) }, ({ x, w }) => ({ y: x.mul(w).softmax() }), { weights: ["w"] });
+    const json = manifestToJson(program.manifest({ dims: { T: 2 } }));
+    using session = await loadManifest(gpu, manifestFromJson(json), { weights: { w: [0, 1] } });
+    const { y } = await session.run({ x: [5, 0, 7, Math.log(3)] });
+    const got = (await y?.data()) as Float32Array;
+    [0.5, 0.5, 0.25, 0.75].forEach((v, i) => expect(got[i]).toBeCloseTo(v, 5));
+    expect(() => program.manifest()).toThrow(/dim T .*no size[\s\S]*manifest\(\{ dims: \{ T: … \} \}\)/);
+    expect(() => program.manifest({ dims: { U: 2 } })).toThrow(/"U"/);
+    const { kernels } = await warmup(gpu, program.manifest({ dims: { T: 3 }, capabilities: gpu.capabilities }));
+    expect(kernels).toBe(1);
   });
 
   test("takes host tensors, GPU tensors and one tensor alone", async () => {

@@ -1,8 +1,15 @@
 import { reduce, type Tensor, where } from "../../src/index.ts";
 
-/** The product of 2×2 integer matrices along an axis: associative, exact, and not commutative. */
-export function matrixProduct(entries: readonly [Tensor, Tensor, Tensor, Tensor], axis: number): readonly Tensor[] {
-  return reduce(entries, {
+/**
+ * The product of 2×2 integer matrices along an axis: associative, exact, and not commutative. The matrices are made of
+ * any four integers so that their determinants are odd: no number of them multiplies to zero modulo 2^32.
+ */
+export function matrixProduct(
+  [a, b, c, d]: readonly [Tensor, Tensor, Tensor, Tensor],
+  axis: number,
+): readonly Tensor[] {
+  const odd = (x: Tensor): Tensor => x.mul(2).add(1);
+  return reduce([odd(a), b.mul(2), c, odd(d)], {
     axes: axis,
     identity: [1, 0, 0, 1],
     combine: ([a0, a1, a2, a3], [b0, b1, b2, b3]) => [

@@ -142,7 +142,7 @@ describe("a few rows times a matrix", () => {
       variants: ["matvec_n"],
     },
     "two rows, along K, the operands computed on the way": {
-      program: compile({ a: f32(2, 132), b: f32(20, 132), r: f32(2, 20) }, ({ a, b, r }) => {
+      program: compile({ a: f32(2, 524), b: f32(20, 524), r: f32(2, 20) }, ({ a, b, r }) => {
         const y = matmul(tanh(a), b.mul(0.5), { transposeB: true });
         return { y: y.add(r), h: cast(y, "f16") };
       }),
@@ -154,7 +154,7 @@ describe("a few rows times a matrix", () => {
       variants: ["matvec_n"],
     },
     "four rows, along K, results in another order": {
-      program: compile({ a: f32(4, 256), b: f32(24, 256) }, ({ a, b }) =>
+      program: compile({ a: f32(4, 400), b: f32(24, 400) }, ({ a, b }) =>
         matmul(a, b, { transposeB: true }).reshape([4, 3, 8]).transpose([1, 0, 2]),
       ),
       variants: ["matvec_k"],
@@ -164,7 +164,7 @@ describe("a few rows times a matrix", () => {
       variants: ["matvec_n"],
     },
     "integers along K, more workgroups than a dimension has": {
-      program: compile({ a: i32(1, 64), b: i32(60, 64) }, ({ a, b }) => matmul(a, b.mul(7), { transposeB: true })),
+      program: compile({ a: i32(1, 260), b: i32(60, 260) }, ({ a, b }) => matmul(a, b.mul(7), { transposeB: true })),
       variants: ["matvec_k"],
       device: { limits: { maxComputeWorkgroupsPerDimension: 7 } },
     },

@@ -126,7 +126,9 @@ describe("10. bad input gives a clear error and loses nothing", () => {
     const turned = await makeTensor(gpu(), good().x, { dtype: "f32", shape: [4, 2] });
     await refused("wrong-size", () => session.run({ ...good(), x: turned }));
     turned.dispose();
-    await refused("disposed", () => session.run({ ...good(), x: turned }));
+    const gone = await makeTensor(gpu(), good().x, { dtype: "f32", shape: [2, 4] });
+    gone.dispose();
+    await refused("disposed", () => session.run({ ...good(), x: gone }));
   });
 
   test("load: sizes, weights and state", async () => {
