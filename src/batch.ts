@@ -1,6 +1,7 @@
 import { fail } from "./base/diagnostic.ts";
 import { BatchTensor } from "./batch-tensor.ts";
 import { checkDims, type Dims, inferDims, requireDims } from "./frontend/dims.ts";
+import { describe } from "./frontend/tensor.ts";
 import { flattenSpecs, type Trace } from "./frontend/trace.ts";
 import { measure } from "./frontend/values.ts";
 import { shapeEqual, sizeOf } from "./ir/dim.ts";
@@ -11,6 +12,7 @@ import { entryOf, plainValue, resultTree, rolesOf, valuesFor } from "./ports.ts"
 import type { Program } from "./program.ts";
 import { Batch as RuntimeBatch, type BatchInput as RuntimeInput } from "./runtime/batch.ts";
 import type { Gpu, WaitOptions } from "./runtime/gpu.ts";
+import { checkOptions } from "./runtime/options.ts";
 import type { Session as RuntimeSession } from "./runtime/session.ts";
 import { GpuTensor, isGpuBuffer } from "./runtime/tensor.ts";
 import { toBytes } from "./runtime/values.ts";
@@ -57,6 +59,11 @@ export class Batch {
     if (this.#submitted) fail("already-submitted", "the batch was already submitted", { hint: "start a new batch" });
     this.gpu.check();
     const target = what as Session | Program;
+    if (typeof target !== "object" || target === null || !("traced" in target)) {
+      fail("bad-arguments", `a batch runs a session or a program, not ${describe(target)}`, {
+        hint: "write batch.run(session, { x })",
+      });
+    }
     const { traced } = target;
     const values = valuesFor(traced, rolesOf(traced.graph), "data", inputs);
     for (const [path, v] of values) this.#checkHandle(path, v);
@@ -104,6 +111,7 @@ export class Batch {
   /** Sends every recorded run to the GPU in one submit, after loading programs that were not. A batch is submitted once. */
   async submit(options: WaitOptions = {}): Promise<void> {
     if (this.#submitted) fail("already-submitted", "the batch was already submitted", { hint: "start a new batch" });
+    checkOptions("submit", options, ["signal"]);
     this.#submitted = true;
     this.gpu.check();
     const cache = cacheOf(this.gpu);

@@ -7,7 +7,7 @@ import { joinPath } from "./frontend/tree.ts";
 import type { Graph } from "./ir/graph.ts";
 import { entryOf, plainValues, type Roles, resultTree, rolesOf, valuesFor } from "./ports.ts";
 import type { Program } from "./program.ts";
-import type { Gpu } from "./runtime/gpu.ts";
+import { checkGpu, type Gpu } from "./runtime/gpu.ts";
 import { loadManifest, type RunOptions, type Session as RuntimeSession } from "./runtime/session.ts";
 import type { GpuTensor } from "./runtime/tensor.ts";
 import type { WarmupOptions } from "./runtime/warmup.ts";
@@ -127,6 +127,7 @@ export async function loadProgram(
     signal: undefined,
     fuse: undefined,
   });
+  checkGpu("load", gpu);
   const dims = checkDims(o.dims ?? {}, program.dims.keys());
   requireDims(dims, program.dims.keys(), (missing) => `bind them: load(gpu, { dims: { ${missing} } })`);
   const fuse = o.fuse === undefined ? undefined : oneOf("load", "fuse", o.fuse, ["profit", "legal", "off"]);

@@ -2,6 +2,7 @@ import { fail } from "../base/diagnostic.ts";
 import { bindDim, type Dim, dimMul, dimNames, dimSub, isSym, type Shape, shapeText } from "../ir/dim.ts";
 import { unknownName } from "./options.ts";
 import { quotient } from "./sizes.ts";
+import { describe } from "./tensor.ts";
 
 export type Dims = Readonly<Record<string, number>>;
 
@@ -11,7 +12,9 @@ export function checkDims(dims: Dims, known: Iterable<string>): Dims {
   for (const [name, size] of Object.entries(dims)) {
     if (!names.includes(name)) unknownName("unknown-dim", "the program has no dim", name, names);
     if (!(Number.isInteger(size) && size >= 0)) {
-      fail("bad-dim", `dim ${name} cannot have the size ${size}`, { hint: "give a non-negative integer" });
+      fail("bad-dim", `the size of dim ${name} cannot be ${typeof size === "number" ? size : describe(size)}`, {
+        hint: "give a non-negative integer",
+      });
     }
   }
   return dims;

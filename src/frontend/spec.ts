@@ -1,6 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import type { DType } from "../base/dtype.ts";
 import { type Dim, isSym, type Shape } from "../ir/dim.ts";
+import { enter } from "./enter.ts";
 import { describe } from "./tensor.ts";
 
 /** The most axes a tensor may have. */
@@ -40,13 +41,15 @@ export function checkShape(op: string, shape: Shape): Shape {
 const isDim = (d: unknown): boolean =>
   typeof d === "object" && d !== null && isSym(d as Dim) && typeof (d as { dim?: unknown }).dim === "string";
 
+const spec = <D extends DType>(dtype: D, shape: Dim[]): TensorSpec<D> => enter(() => new TensorSpec(dtype, shape));
+
 /** An f32 input: `f32()` is a scalar, `f32(8, dim("T"))` has two axes. */
-export const f32 = (...shape: Dim[]): TensorSpec<"f32"> => new TensorSpec("f32", shape);
+export const f32 = (...shape: Dim[]): TensorSpec<"f32"> => spec("f32", shape);
 /** An f16 input. Stored as binary16; arithmetic on it is in f32, each result rounded to f16. */
-export const f16 = (...shape: Dim[]): TensorSpec<"f16"> => new TensorSpec("f16", shape);
+export const f16 = (...shape: Dim[]): TensorSpec<"f16"> => spec("f16", shape);
 /** An i32 input. */
-export const i32 = (...shape: Dim[]): TensorSpec<"i32"> => new TensorSpec("i32", shape);
+export const i32 = (...shape: Dim[]): TensorSpec<"i32"> => spec("i32", shape);
 /** A u32 input. */
-export const u32 = (...shape: Dim[]): TensorSpec<"u32"> => new TensorSpec("u32", shape);
+export const u32 = (...shape: Dim[]): TensorSpec<"u32"> => spec("u32", shape);
 /** A boolean input. */
-export const bool = (...shape: Dim[]): TensorSpec<"bool"> => new TensorSpec("bool", shape);
+export const bool = (...shape: Dim[]): TensorSpec<"bool"> => spec("bool", shape);

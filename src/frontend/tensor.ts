@@ -35,9 +35,9 @@ export class TensorCore {
   toString(): string {
     return typeText(this.node.type);
   }
-  /** What JavaScript's operators ask for: text for `${x}`, an error for `x * 2`, which would silently be NaN. */
+  /** What JavaScript's operators ask for: text for `${x}`, an error for `x * 2` and `x + 1`, which would be NaN or text. */
   [Symbol.toPrimitive](hint: string): string {
-    if (hint !== "number") return this.toString();
+    if (hint === "string") return this.toString();
     return fail("no-operators", `JavaScript's operators do not work on tensors, here ${this}`, {
       cause: "an operator wants the elements, which exist only when the program runs",
       hint: "write mul(x, 2) or x.mul(2)",
@@ -69,7 +69,8 @@ export function describe(v: unknown): string {
   if (typeof v === "function") return "a function";
   if (typeof v === "object") {
     const name = Object.getPrototypeOf(v)?.constructor?.name;
-    return Array.isArray(v) ? "an array" : name && name !== "Object" ? `a ${name}` : "an object";
+    if (Array.isArray(v)) return "an array";
+    return name && name !== "Object" ? `${/^(?!Uint)[AEIOU]/.test(name) ? "an" : "a"} ${name}` : "an object";
   }
   return `the ${typeof v} ${JSON.stringify(v)}`;
 }

@@ -158,6 +158,11 @@ function select(
   names: readonly string[] | undefined,
   inputs: readonly Leaf<TensorSpec>[],
 ): Set<string> {
+  if (names !== undefined && !Array.isArray(names)) {
+    fail("bad-option", `compile: ${option} is ${describe(names)}, not a list of inputs`, {
+      hint: `write { ${option}: ["${String(names)}"] }`,
+    });
+  }
   const out = new Set<string>();
   for (const name of names ?? []) {
     const hits = inputs.filter(({ path }) => path === name || path.startsWith(`${name}.`));

@@ -43,7 +43,7 @@ export function flattenValues(specs: SpecTree, values: unknown, wanted: Wanted):
         "wrong-value",
         `${at} takes ${Array.isArray(spec) ? "an array" : "an object"} of values, not ${describe(value)}`,
         {
-          hint: `give { ${Object.keys(spec).slice(0, 3).join(", ")} }`,
+          hint: `give { ${wantedKeys(spec, path, wanted).slice(0, 3).join(", ")} }`,
         },
       );
     }
@@ -68,6 +68,13 @@ export function flattenValues(specs: SpecTree, values: unknown, wanted: Wanted):
   }
   return out;
 }
+
+/** The keys of a branch under which inputs are to be given. */
+const wantedKeys = (branch: SpecTree, path: string, wanted: Wanted): string[] => {
+  const wants = (spec: SpecTree, at: string): boolean =>
+    isSpec(spec) ? wanted.has(at) : Object.entries(spec).some(([key, s]) => wants(s as SpecTree, joinPath(at, key)));
+  return Object.entries(branch).flatMap(([key, s]) => (wants(s as SpecTree, joinPath(path, key)) ? [key] : []));
+};
 
 function refuseExtra(extra: readonly { path: string; siblings: readonly string[] }[], wanted: Wanted): never {
   const { path, siblings } = extra[0] as (typeof extra)[number];

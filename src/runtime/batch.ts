@@ -3,6 +3,7 @@ import type { DType } from "../base/dtype.ts";
 import type { PortSpec } from "../manifest/manifest.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
 import { bindInputs, checkType, type InputValue } from "./inputs.ts";
+import { checkOptions } from "./options.ts";
 import { type Call, makeCall, startCalls } from "./run.ts";
 import type { Session } from "./session.ts";
 import type { GpuTensor, Place } from "./tensor.ts";
@@ -134,6 +135,7 @@ export class Batch {
   /** Sends every recorded run to the GPU in one submit. A batch is submitted once. */
   async submit(options: WaitOptions = {}): Promise<void> {
     this.#checkOpen();
+    checkOptions("submit", options, ["signal"]);
     this.gpu.check();
     this.#state = "submitted";
     if (this.#calls.length === 0) return;

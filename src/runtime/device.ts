@@ -3,6 +3,7 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import { capabilitiesOf, deviceDescriptor } from "./capabilities.ts";
 import { thrownError } from "./errors.ts";
 import { Gpu } from "./gpu.ts";
+import { checkOptions } from "./options.ts";
 import { type ProfileName, profiles } from "./profiles.ts";
 
 export interface OpenDeviceOptions {
@@ -34,6 +35,7 @@ export function setAdapterOpener(opener: AdapterOpener): void {
  * `unknown-profile`, `profile-unavailable` or `no-device`.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
+  checkOptions("openDevice", options, ["adapter", "profile", "device", "timeoutMs", "powerPreference"]);
   const profile = profileOf(options.profile);
   const { device: given, timeoutMs } = options;
   if (given) {

@@ -16,7 +16,15 @@ const hints: Readonly<Record<string, string>> = {
 /** A WebGPU error as a diagnostic. */
 export function gpuError(error: GPUError, message: string): SinterError {
   const code = codes[error.constructor?.name ?? ""] ?? "gpu-internal";
-  return new SinterError({ code, message, cause: error.message, hint: hints[code]! }, { cause: error });
+  return new SinterError({ code, message, cause: error.message.trim(), hint: hints[code]! }, { cause: error });
+}
+
+/** The error, with a hint that names the caller's buffers where these may be what the device refused. */
+export function aboutBuffers(error: unknown, names: readonly string[]): unknown {
+  if (!(error instanceof SinterError) || error.code !== "gpu-validation" || names.length === 0) return error;
+  const list = names.map((n) => JSON.stringify(n)).join(", ");
+  const hint = `check that what you gave for ${list} belongs to this device and is not destroyed`;
+  return new SinterError({ ...error.diagnostic, hint }, { cause: error.cause });
 }
 
 export const thrownError = (what: string, thrown: unknown): SinterError =>

@@ -1,10 +1,12 @@
-import { SinterError } from "../base/diagnostic.ts";
+import { fail, SinterError } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { Batch } from "./batch.ts";
 import { type Counters, makeCounters } from "./counters.ts";
 import { aborted, gpuError, thrownError, timedOut } from "./errors.ts";
+import { checkOptions } from "./options.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool } from "./pool.ts";
+import { describe } from "./values.ts";
 
 export interface WaitOptions {
   /** Ends a pending call with the error `aborted`. */
@@ -237,6 +239,7 @@ export class Gpu {
 
   /** Resolves when everything submitted so far is done. */
   async idle(options: WaitOptions = {}): Promise<void> {
+    checkOptions("idle", options, ["signal"]);
     this.check();
     const { epoch } = this;
     try {
@@ -276,4 +279,13 @@ export class Gpu {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Fails with `bad-arguments` unless a value is an open device, whichever copy of this module opened it. */
+export function checkGpu(call: string, v: unknown): asserts v is Gpu {
+  if (typeof v === "object" && v !== null && "pipelines" in v && "capabilities" in v) return;
+  let hint = "open one: const gpu = await openDevice()";
+  if (v instanceof Promise) hint = "await it: const gpu = await openDevice()";
+  else if (typeof v === "object" && v !== null && "createBuffer" in v) hint = "wrap it: await openDevice({ device })";
+  fail("bad-arguments", `${call} takes the device that openDevice gives, not ${describe(v)}`, { hint });
 }

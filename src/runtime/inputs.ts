@@ -21,8 +21,8 @@ export type BoundInput =
 
 export interface BoundInputs {
   readonly inputs: readonly BoundInput[];
-  /** A buffer from outside takes part, which WebGPU alone can judge (its device, whether it was destroyed). */
-  readonly foreign: boolean;
+  /** Inputs given as buffers from outside, which WebGPU alone can judge (their device, whether they were destroyed). */
+  readonly foreign: readonly string[];
 }
 
 /** Values of other types that a caller may pass, such as results of a batch under way. */
@@ -67,7 +67,7 @@ export function bindInputs(
     });
   }
   checkNames(side, ports, values);
-  let foreign = false;
+  const foreign: string[] = [];
   const inputs = ports.map((port): BoundInput => {
     const value = read(values, port.name);
     const own = rebindable.has(port.window.buffer);
@@ -76,14 +76,14 @@ export function bindInputs(
     if (value instanceof GpuTensor) {
       checkTensor(gpu, port, value);
       const { place } = value;
-      if (!place.lease) foreign = true;
+      if (!place.lease) foreign.push(port.name);
       const fits = place.buffer.size >= place.offset + port.window.size;
       return { kind: "gpu", port, source: value, bind: own && fits && !value.shared };
     }
     if (isGpuBuffer(value)) {
       const bind = own && value.size >= port.window.size;
       checkBuffer(port, value, bind);
-      foreign = true;
+      foreign.push(port.name);
       return { kind: "gpu", port, source: { place: { buffer: value, offset: 0 } }, bind };
     }
     return { kind: "bytes", port, bytes: toBytes(port, value as HostValue) };

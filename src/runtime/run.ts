@@ -1,4 +1,4 @@
-import { aborted } from "./errors.ts";
+import { aborted, aboutBuffers } from "./errors.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
 import type { BoundInputs } from "./inputs.ts";
 import type { Lease } from "./pool.ts";
@@ -94,7 +94,7 @@ export function startCalls(gpu: Gpu, calls: readonly Call[], options: StartOptio
     if (options.signal?.aborted) throw aborted("the run", options.signal);
     if (acquireNow(gpu, mine, options)) {
       const groups = knownGroups(mine);
-      if (groups && !mine.some((c) => c.bound.foreign)) return encodeGuarded(gpu, mine, groups, options);
+      if (groups && !mine.some((c) => c.bound.foreign.length > 0)) return encodeGuarded(gpu, mine, groups, options);
     }
     if (mine === calls) copy();
     return startSlowly(gpu, mine, options);
@@ -142,7 +142,10 @@ async function startSlowly(gpu: Gpu, calls: readonly Call[], options: StartOptio
     return finish(gpu, calls, epoch);
   } catch (e) {
     giveBack(calls);
-    throw e;
+    throw aboutBuffers(
+      e,
+      calls.flatMap((c) => c.bound.foreign),
+    );
   }
 }
 

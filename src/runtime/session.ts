@@ -1,8 +1,10 @@
 import { fail } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { Manifest, PortSpec } from "../manifest/manifest.ts";
-import type { Gpu, WaitOptions } from "./gpu.ts";
+import { aboutBuffers } from "./errors.ts";
+import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { type BoundInputs, bindInputs, type InputValue } from "./inputs.ts";
+import { checkOptions } from "./options.ts";
 import { type Call, makeCall, startCalls } from "./run.ts";
 import { encodeSteps, replaceable, type Storage } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
@@ -97,6 +99,7 @@ export class Session {
     inputs: Readonly<Record<string, InputValue>> = {},
     options: RunOptions = {},
   ): Promise<Record<string, GpuTensor>> {
+    checkOptions("run", options, ["signal", "read"]);
     this.gpu.check();
     const call = this.#call(inputs);
     const [results] = await startCalls(this.gpu, [call], options);
@@ -135,6 +138,8 @@ export class Session {
  * weights and state, and runs once what depends on these alone. Whatever fails, nothing is held.
  */
 export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOptions = {}): Promise<Session> {
+  checkGpu("loadManifest", gpu);
+  checkOptions("load", options, ["weights", "state", "onProgress", "concurrency", "strict", "signal"]);
   gpu.check();
   const m = checkManifest(manifest);
   const own = replaceable(m);
@@ -144,7 +149,9 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
   for (const w of weights.inputs) if (w.kind === "gpu" && w.bind) given.set(w.port.window.buffer, w.source.place);
 
   const warm = options.strict === true || !gpu.pipelines.strict;
-  const { storage } = await prepare(gpu, m, given, options, warm);
+  const { storage } = await prepare(gpu, m, given, options, warm).catch((e: unknown) => {
+    throw aboutBuffers(e, weights.foreign);
+  });
   try {
     const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m), results: resultsOf(m) };
     await gpu.inOrder(() => gpu.guard("write constants", () => writeConstants(loaded)));
@@ -155,7 +162,7 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
     return new Session(loaded, options.strict ? gpu.pipelines.forbidLate() : undefined);
   } catch (e) {
     storage.release();
-    throw e;
+    throw aboutBuffers(e, [...weights.foreign, ...state.foreign]);
   }
 }
 

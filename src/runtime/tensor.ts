@@ -1,7 +1,8 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { DType } from "../base/dtype.ts";
 import { aborted, thrownError } from "./errors.ts";
-import type { Gpu, WaitOptions } from "./gpu.ts";
+import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
+import { checkOptions } from "./options.ts";
 import type { Lease } from "./pool.ts";
 import { mapModeRead } from "./usage.ts";
 import { bytesOf, elements, fromBytes, type HostArray, type HostValue, toBytes } from "./values.ts";
@@ -137,6 +138,8 @@ export async function readTensors(
   tensors: readonly GpuTensor[],
   options: WaitOptions = {},
 ): Promise<HostArray[]> {
+  checkGpu("readTensors", gpu);
+  checkOptions("data", options, ["signal"]);
   gpu.check();
   const { signal } = options;
   if (signal?.aborted) throw aborted("reading back", signal);
@@ -248,6 +251,7 @@ export async function makeTensor(
   value: HostValue | GPUBuffer,
   type: { readonly dtype: DType; readonly shape: readonly number[]; readonly name?: string; readonly offset?: number },
 ): Promise<GpuTensor> {
+  checkGpu("makeTensor", gpu);
   gpu.check();
   const t = { name: type.name ?? "tensor", dtype: type.dtype, shape: [...type.shape] };
   if (isGpuBuffer(value)) {

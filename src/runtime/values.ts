@@ -104,8 +104,10 @@ export function toBytes(t: TensorLike, value: HostValue): Uint8Array {
       return whole(source);
     }
     if (!c.convert.includes(name)) {
-      fail("wrong-dtype", `${title(t)} cannot be given as a ${name}`, {
-        hint: `give a ${[...c.same, ...c.convert].join(", ")} or a list of numbers`,
+      fail("wrong-dtype", `${title(t)} cannot be given as ${withArticle(name)}`, {
+        hint: isItsBytes(t, name, value)
+          ? `these may be its bytes: give new ${c.same[0]}(bytes.buffer, bytes.byteOffset, ${count})`
+          : `give a ${[...c.same, ...c.convert].join(", ")} or a list of numbers`,
       });
     }
     if (source.length !== count) wrongSize(t, source.length);
@@ -117,13 +119,20 @@ export function toBytes(t: TensorLike, value: HostValue): Uint8Array {
   }
   if (!Array.isArray(value)) {
     return fail("wrong-value", `${title(t)} cannot be given as ${describe(value)}`, {
-      hint:
-        value instanceof Promise
-          ? "await it first"
-          : "give a typed array, a list of numbers, a tensor on the GPU or a GPUBuffer",
+      hint: hintFor(value),
     });
   }
   return fill(t, flatten(t, value));
+}
+
+/** Bytes out of a file, as Node and fetch give them. */
+const isItsBytes = (t: TensorLike, name: string, value: ArrayBufferView): boolean =>
+  (name === "Uint8Array" || name === "DataView") && value.byteLength === elements(t.shape) * storageBytes[t.dtype];
+
+function hintFor(value: unknown): string {
+  if (value instanceof Promise) return "await it first";
+  if (value instanceof ArrayBuffer) return "wrap it in a typed array: new Float32Array(buffer)";
+  return "give a typed array, a list of numbers, a tensor on the GPU or a GPUBuffer";
 }
 
 function fill(t: TensorLike, source: ArrayLike<number>): Uint8Array {
@@ -144,7 +153,7 @@ function fill(t: TensorLike, source: ArrayLike<number>): Uint8Array {
 function flatten(t: TensorLike, value: readonly unknown[]): number[] {
   const out: number[] = [];
   // A flat list is taken for any shape; a nested one must have the tensor's.
-  const nested = value.some((v) => typeof v === "object");
+  const nested = value.some(Array.isArray);
   const walk = (v: unknown, axis: number): void => {
     if (Array.isArray(v)) {
       if (nested && v.length !== t.shape[axis]) {
@@ -191,6 +200,8 @@ function wrongSize(t: TensorLike, given: number): never {
   });
 }
 
+const withArticle = (name: string): string => `${/^(?!Uint)[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
+
 /** A value in a message. */
 export function describe(v: unknown): string {
   if (typeof v === "string") return `the text ${JSON.stringify(v.length > 40 ? `${v.slice(0, 40)}…` : v)}`;
@@ -198,5 +209,5 @@ export function describe(v: unknown): string {
   if (typeof v !== "object" || v === null) return String(v);
   if (Array.isArray(v)) return "a list";
   const name = (Object.getPrototypeOf(v) as { constructor?: { name?: string } } | null)?.constructor?.name;
-  return name && name !== "Object" ? `a ${name}` : "an object";
+  return name && name !== "Object" ? withArticle(name) : "an object";
 }

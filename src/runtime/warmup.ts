@@ -2,7 +2,8 @@ import { SinterError } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { KernelSpec, Manifest } from "../manifest/manifest.ts";
 import { thrownError } from "./errors.ts";
-import type { Gpu } from "./gpu.ts";
+import { checkGpu, type Gpu } from "./gpu.ts";
+import { checkOptions } from "./options.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { checkFits, makeStorage, type Step, type Storage } from "./storage.ts";
 import type { Place } from "./tensor.ts";
@@ -42,6 +43,8 @@ export interface WarmupReport {
  * `aborted`; then nothing is held.
  */
 export async function warmup(gpu: Gpu, manifest: Manifest, options: WarmupOptions = {}): Promise<WarmupReport> {
+  checkGpu("warmup", gpu);
+  checkOptions("warmup", options, ["onProgress", "concurrency", "signal"]);
   const started = performance.now();
   const { storage, kernels } = await prepare(gpu, checkManifest(manifest), new Map(), options, true);
   storage.release();
@@ -97,7 +100,15 @@ function reporter(total: number, listener: WarmupOptions["onProgress"]): Report 
       listen?.({ ...event, ...progress } as WarmupEvent);
     } catch (e) {
       listening = undefined;
-      throw e;
+      throw new SinterError(
+        {
+          code: "bad-option",
+          message: "the function given as onProgress threw",
+          cause: String((e as Error)?.message ?? e),
+          hint: "catch what it may throw inside it",
+        },
+        { cause: e },
+      );
     }
   };
 }

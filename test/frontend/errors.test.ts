@@ -107,10 +107,27 @@ describe("what an op refuses, and what it says", () => {
       ({ x }) => x.mul((x as never) * 2),
       /operators do not work on tensors, here f32\[2, 3\].*x\.mul\(2\)/s,
     ],
+    ["an operator that would make text", ({ x }) => ((x as never) + 1) as never, /operators do not work on tensors/],
+    ["a comparison", ({ x }) => ((x as never) < 1 ? x : x.neg()), /operators do not work/],
     ["too many axes", ({ x }) => x.reshape([1, 1, 1, 1, 1, 1, 1, 2, 3]), /at most 8 axes/],
   ])("%s", (_, fn, message) => {
     expect(refused(fn)).toMatch(message);
   });
+});
+
+test("what compile takes by name is a list", () => {
+  const compile = (options: object) => () => s.compile({ w: s.f32(2) }, ({ w }) => w.neg(), options);
+  expect(compile({ weights: "w" })).toThrow(/weights is the string "w", not a list[\s\S]*weights: \["w"\]/);
+  expect(compile({ donate: { w: true } })).toThrow(/donate is an object, not a list/);
+});
+
+test("a spec that cannot be is refused where it was written", () => {
+  for (const make of [() => s.f32(-1), () => s.i32(2.5), () => s.bool(1, 1, 1, 1, 1, 1, 1, 1, 1)]) {
+    expect(make).toThrow(
+      expect.objectContaining({ diagnostic: expect.objectContaining({ place: expect.anything() }) }),
+    );
+    expect(make).toThrow(/errors\.test\.ts/);
+  }
 });
 
 test("random ops outside a traced function", () => {

@@ -1,8 +1,11 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { attention, compile, f16, f32, type Program, split, type Tensor } from "../../src/index.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { checkVariants, type Hardware, hardware, type Inputs, variantInputs } from "../support/variants.ts";
+
+// Drivers of software adapters take seconds for these kernels.
+vi.setConfig({ testTimeout: 180_000 });
 
 const gpu = sharedGpu();
 const tile = "attention_tile_32x32";

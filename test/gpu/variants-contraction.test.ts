@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { FuseMode } from "../../src/fuse/fuser.ts";
 import {
   cast,
@@ -17,6 +17,9 @@ import {
 } from "../../src/index.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { checkVariants, type Hardware, hardware, variantInputs } from "../support/variants.ts";
+
+// Drivers of software adapters take seconds for these kernels.
+vi.setConfig({ testTimeout: 180_000 });
 
 const gpu = sharedGpu();
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openAdapter } from "../../src/node/adapters.ts";
-import { type Gpu, loadManifest, makeTensor, openDevice, type Session } from "../../src/node/runtime.ts";
+import { type Gpu, loadManifest, makeTensor, openDevice, type Session, warmup } from "../../src/node/runtime.ts";
 import { affine, affineOf, identity } from "./programs.ts";
 
 let gpu: Gpu;
@@ -56,6 +56,14 @@ describe("inputs of a run", () => {
     await expect(integers.run({ x: [NaN] })).rejects.toMatchObject(refusal("wrong-value"));
   });
 
+  test("bytes of a file instead of its elements: the message says how to read them", async () => {
+    const bytes = new Uint8Array(ramp(8).buffer);
+    await expect(session.run({ x: bytes, s: 1 })).rejects.toThrow(
+      /as a Uint8Array[\s\S]*new Float32Array\(bytes\.buffer, bytes\.byteOffset, 8\)/,
+    );
+    await expect(session.run({ x: ramp(8).buffer as never, s: 1 })).rejects.toThrow(/new Float32Array\(buffer\)/);
+  });
+
   test("the message names the input, its shape and what was given", async () => {
     await expect(session.run({ x: ramp(7), s: 1 })).rejects.toThrow(
       /"x" \(f32\[8\]\) has 8 elements, and 7 were given/,
@@ -81,6 +89,7 @@ describe("buffers of the caller", () => {
     const b = gpu.device.createBuffer({ size: 32, usage: storage });
     b.destroy();
     await refused(b, "gpu-validation");
+    await expect(session.run({ x: b, s: 1 })).rejects.toThrow(/next: .*"x" belongs to this device/);
   });
   test("destroyed after it was used once", async () => {
     const b = gpu.device.createBuffer({ size: 32, usage: storage });
@@ -110,6 +119,47 @@ describe("buffers of the caller", () => {
     t.dispose();
     await refused(t, "disposed");
     await expect(t.data()).rejects.toMatchObject(refusal("disposed"));
+  });
+});
+
+describe("options", () => {
+  const wrong: Readonly<Record<string, readonly [code: string, options: object]>> = {
+    "misspelt names": ["unknown-option", { onprogress: () => undefined }],
+    "a signal that is none": ["bad-option", { signal: {} }],
+    "no kernel at a time": ["bad-option", { concurrency: 0 }],
+    "a number that is none": ["bad-option", { concurrency: Number.NaN }],
+    "a listener that cannot be called": ["bad-option", { onProgress: "text" }],
+  };
+  test.each(Object.entries(wrong))("%s", async (_, [code, options]) => {
+    const weights = { w: ramp(8) };
+    const load = loadManifest(gpu, affine(8), { weights, ...options } as never);
+    await expect(load).rejects.toMatchObject(refusal(code));
+    await expect(warmup(gpu, affine(8), options as never)).rejects.toMatchObject(refusal(code));
+  });
+
+  test("of every call that waits: a signal that is none is refused at once, and nothing is left to go wrong", async () => {
+    const options = { signal: "x" } as never;
+    const batch = gpu.batch();
+    using y = batch.run(session, { x: ramp(8), s: 1 }).y!;
+    await expect(batch.submit(options)).rejects.toMatchObject(refusal("bad-option"));
+    await batch.submit();
+    await expect(y.data(options)).rejects.toMatchObject(refusal("bad-option"));
+    await expect(session.run({ x: ramp(8), s: 1 }, options)).rejects.toMatchObject(refusal("bad-option"));
+    await expect(gpu.idle(options)).rejects.toMatchObject(refusal("bad-option"));
+    await expect(openDevice({ adaptor: "null" } as never)).rejects.toThrow(/did you mean "adapter"/);
+    await stillWorks();
+  });
+
+  test("something else than an open device", async () => {
+    const cases = [
+      [undefined, /openDevice\(\)/],
+      [gpu.device, /openDevice\(\{ device \}\)/],
+      [Promise.resolve(gpu), /await it/],
+    ] as const;
+    for (const [value, hint] of cases) {
+      await expect(loadManifest(value as never, affine(8))).rejects.toThrow(hint);
+      await expect(warmup(value as never, affine(8))).rejects.toMatchObject({ code: "bad-arguments" });
+    }
   });
 });
 
