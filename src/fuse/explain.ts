@@ -190,7 +190,7 @@ function render(data: Omit<ExplainReport, "totals" | "text" | "toString">, total
   const once = data.setup.length ? ` and ${data.setup.length} once at load` : "";
   return [
     ...data.notes,
-    `${data.graphOps} ops → ${totals.kernels} kernels a run${once}; ${size(totals.bytesMoved)} moved, ${size(totals.bytesSaved)} saved`,
+    `${data.graphOps} ops → ${totals.kernels} ${totals.kernels === 1 ? "kernel" : "kernels"} a run${once}; ${size(totals.bytesMoved)} moved, ${size(totals.bytesSaved)} saved`,
     "",
     line(header),
     ...body.map(line),

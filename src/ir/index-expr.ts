@@ -32,7 +32,7 @@ export type Atom =
       readonly kind: "select";
       readonly x: Index;
       readonly bound: number;
-      readonly then: Index;
+      readonly below: Index;
       readonly otherwise: Index;
       readonly min: number;
       readonly max: number;
@@ -201,7 +201,7 @@ export function lessThen(x: Index, bound: number, a: Index, b: Index): Index {
     kind: "select",
     x,
     bound,
-    then: a,
+    below: a,
     otherwise: b,
     min: Math.min(a.min, b.min),
     max: Math.max(a.max, b.max),
@@ -214,7 +214,7 @@ export const dependsOn = (e: Index, name: string): boolean => e.terms.some((t) =
 
 function atomDependsOn(a: Atom, name: string): boolean {
   if (a.kind === "var") return a.name === name;
-  if (a.kind === "select") return dependsOn(a.x, name) || dependsOn(a.then, name) || dependsOn(a.otherwise, name);
+  if (a.kind === "select") return dependsOn(a.x, name) || dependsOn(a.below, name) || dependsOn(a.otherwise, name);
   return dependsOn(a.of, name);
 }
 
@@ -242,7 +242,7 @@ function substituteAtom(a: Atom, name: string, by: Index): Index {
     return lessThen(
       substitute(a.x, name, by),
       a.bound,
-      substitute(a.then, name, by),
+      substitute(a.below, name, by),
       substitute(a.otherwise, name, by),
     );
   }
@@ -297,7 +297,7 @@ export function indexText(e: Index): string {
 function atomText(a: Atom): string {
   if (a.kind === "var") return a.name;
   if (a.kind === "select") {
-    return `select(${indexText(a.otherwise)}, ${indexText(a.then)}, ${indexText(a.x)} < ${a.bound}u)`;
+    return `select(${indexText(a.otherwise)}, ${indexText(a.below)}, ${indexText(a.x)} < ${a.bound}u)`;
   }
   const of = indexText(a.of);
   return `(${/[ ]/.test(of) ? `(${of})` : of} ${a.kind === "div" ? "/" : "%"} ${a.by}u)`;
