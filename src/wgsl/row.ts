@@ -64,6 +64,7 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     row,
     thread,
     shared: [],
+    taken: new Set(),
     valid: whole ? "" : `row_slot < ${rowSteps}u`,
     usesSubgroups: false,
   };
@@ -99,6 +100,8 @@ export interface RowWriter {
   readonly valid: string;
   /** Workgroup arrays, shared by the reductions. */
   readonly shared: { readonly name: string; readonly type: string; readonly size: number; readonly bytes: number }[];
+  /** Outputs whose buffer already keeps an operand: a second one would write over it. */
+  readonly taken: Set<Node>;
   usesSubgroups: boolean;
 }
 
@@ -241,7 +244,7 @@ function keptOperands(w: RowWriter, level: readonly Node[]): Map<Node, Node> {
   const { region } = w.frame;
   const size = region.space.reduce((n, d) => n * d, 1);
   const kept = new Map<Node, Node>();
-  const taken = new Set<Node>();
+  const { taken } = w;
   for (const { args } of level) {
     const [operand] = args as [Node];
     if (
