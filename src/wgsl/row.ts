@@ -149,22 +149,45 @@ interface State {
   readonly acc: Accumulator;
   readonly names: string[];
   readonly width: number;
+  /** Largest magnitude seen, as bits: above infinity's when there was a NaN. */
+  readonly bits?: string;
 }
 
-function declareState(e: Emitter, acc: Accumulator, width: number): State {
+/** Extremes are taken by the plain built-in in the loop, which may lose a NaN; its bits are looked at once, afterwards. */
+const builtin: Readonly<Record<string, string>> = { reduceMax: "max", reduceMin: "min" };
+
+function declareState(e: Emitter, acc: Accumulator, width: number, loop = false): State {
   const names = acc.dtypes.map((d, i) => {
     const name = e.fresh("acc");
     const start = e.literal(acc.identity[i] as number, d, width).text;
     e.line(`var ${name}: ${typeOf(d, width)} = ${start};`);
     return name;
   });
-  return { acc, names, width };
+  if (!loop || !builtin[acc.node.op] || acc.dtypes[0] !== "f32") return { acc, names, width };
+  const bits = e.fresh("bits");
+  e.line(`var ${bits} = ${typeOf("u32", width)}();`);
+  return { acc, names, width, bits };
+}
+
+/** Puts back the NaN that a loop may have lost. */
+function settle(e: Emitter, s: State): void {
+  if (!s.bits) return;
+  const nan = e.literal(Number.NaN, "f32", s.width).text;
+  e.line(`${s.names[0]} = select(${s.names[0]}, ${nan}, ${s.bits} > ${typeOf("u32", s.width)}(0x7f800000u));`);
 }
 
 const valuesOf = (e: Emitter, s: State): Value[] =>
   s.names.map((text, i) => ({ text, width: s.width, dtype: s.acc.dtypes[i] as Value["dtype"], depth: e.depth }));
 
 function merge(e: Emitter, into: State, values: readonly Value[]): void {
+  if (into.bits) {
+    const [v] = values as [Value];
+    const wide = v.width === into.width ? v.text : `${typeOf("f32", into.width)}(${v.text})`;
+    const u32 = typeOf("u32", into.width);
+    e.line(`${into.names[0]} = ${builtin[into.acc.node.op]}(${into.names[0]}, ${wide});`);
+    e.line(`${into.bits} = max(${into.bits}, bitcast<${u32}>(${wide}) & ${u32}(0x7fffffffu));`);
+    return;
+  }
   const next = into.acc.combine(e, valuesOf(e, into), values);
   next.forEach((v, i) => {
     e.line(`${into.names[i]} = ${v.width === into.width ? v.text : `${typeOf(v.dtype, into.width)}(${v.text})`};`);
@@ -177,10 +200,11 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   const { space } = w.frame.region;
   const colWidth = level.some((n) => accumulatorOf(n).ordered) ? 1 : s.colWidth;
   const width = Math.max(colWidth, s.rowWidth);
-  const states = level.map((n) => declareState(e, accumulatorOf(n), width));
   const steps = s.cols / colWidth;
-  const ordered = states.some((x) => x.acc.ordered) && s.threads > 1;
+  const ordered = s.threads > 1 && level.some((n) => accumulatorOf(n).ordered);
   const blocked = !ordered && s.threads === 1 && steps > 2 * serialBlock;
+  const loops = ordered || !unrolled(s, steps);
+  const states = level.map((n) => declareState(e, accumulatorOf(n), width, loops && !blocked));
 
   const kept =
     !ordered && colWidth === s.colWidth && !unrolled(s, steps) ? keptOperands(w, level) : new Map<Node, Node>();
@@ -206,11 +230,12 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
       const o = e.fresh("o");
       const end = `min(${o} + ${serialBlock}u, ${w.frame.end(steps)})`;
       e.open(`for (var ${o} = 0u; ${o} < ${w.frame.end(steps)}; ${o} += ${serialBlock}u) {`, [o]);
-      const inner = level.map((n) => declareState(e, accumulatorOf(n), width));
+      const inner = level.map((n) => declareState(e, accumulatorOf(n), width, true));
       e.open(`for (var ${c} = ${o}; ${c} < ${end}; ${c}++) {`, [c]);
       body(inner, at);
       e.close();
       inner.forEach((st, i) => {
+        settle(e, st);
         merge(e, states[i] as State, valuesOf(e, st));
       });
       e.close();
@@ -227,6 +252,7 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   }
 
   for (const st of states) {
+    settle(e, st);
     const narrow = colWidth > 1 ? foldLanes(e, st) : valuesOf(e, st);
     const done =
       s.threads > 1 ? crossInvocations(w, st.acc, narrow) : narrow.map((v) => e.let(v.text, v.width, v.dtype));

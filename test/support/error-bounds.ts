@@ -1,8 +1,7 @@
 import type { DType } from "../../src/base/dtype.ts";
-import { halfRound } from "../../src/base/half.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
 import { decomposed, interpretNode } from "../../src/ir/interpret.ts";
-import { count, type NDArray, ndarray } from "../../src/ir/ndarray.ts";
+import { count, type NDArray } from "../../src/ir/ndarray.ts";
 import type { Accuracy } from "../../src/ir/op.ts";
 import { rowOf } from "../../src/ir/ops.ts";
 import { ulpOf } from "./ulp.ts";
@@ -375,6 +374,3 @@ export function knownShare({ error }: Bounded): number {
   for (const e of error) if (e < Number.POSITIVE_INFINITY) known++;
   return error.length === 0 ? 1 : known / error.length;
 }
-
-export const exact = (dtype: DType, x: number): number => (dtype === "f16" ? halfRound(x) : Math.fround(x));
-export { ndarray };
