@@ -224,3 +224,35 @@ describe("programs that must not fuse", () => {
     expect(reasonOf(p)).toContain("bindings");
   });
 });
+
+describe("what the default policy stores", () => {
+  const profit = { fuse: "profit" } as const;
+
+  it("computes a cheap producer again in each reader instead of storing it", () => {
+    const p = compile({ x: f32(64, 64), a: f32(64, 64), b: f32(64, 64) }, ({ x, a, b }) => {
+      const h = x.mul(2).add(1);
+      return { y: matmul(h, a), z: matmul(h, b) };
+    });
+    const { kernels } = expectKernels(p, 2, profit);
+    expect(kernels.map((k) => k.ops)).toEqual([
+      ["mul", "add", "matmul"],
+      ["mul", "add", "matmul"],
+    ]);
+  });
+
+  it("stores a producer of several large operands that several kernels read", () => {
+    const specs = Object.fromEntries(["x", "y", "z", "a", "b", "c"].map((n) => [n, f32(256, 256)]));
+    const p = compile(specs, ({ x, y, z, a, b, c }) => {
+      const h = x!.add(y!).mul(z!);
+      return { a: matmul(h, a!), b: matmul(h, b!), c: matmul(h, c!) };
+    });
+    expectKernels(p, 4, profit);
+    expectKernels(p, 3);
+  });
+
+  it("does not repeat transcendental work for every tile of a contraction", () => {
+    const p = compile({ x: f32(256, 256), w: f32(256, 256) }, ({ x, w }) => matmul(tanh(x), w));
+    expectKernels(p, 2, profit);
+    expectKernels(p, 1);
+  });
+});
