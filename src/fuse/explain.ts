@@ -1,8 +1,7 @@
-import { tensorBytes } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Refusal } from "./fuser.ts";
-import { countOf, isStored } from "./pull.ts";
+import { bytesOf, isStored } from "./pull.ts";
 import type { Region } from "./region.ts";
 
 export interface TensorTraffic {
@@ -56,7 +55,6 @@ export interface ExplainReport {
   toString(): string;
 }
 
-const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
 const computes = (n: Node): boolean => {
   const row = rowOf(n.op);
   return row.elementwise !== undefined || !["leaf", "view"].includes(row.kind) || n.op === "pad" || n.op === "concat";

@@ -1,11 +1,8 @@
-import { tensorBytes } from "../base/dtype.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { type Fuser, feedsItself, pulls } from "./fuser.ts";
 import type { Grouping } from "./groups.ts";
 import { home } from "./home.ts";
-import { countOf, isElementwise, isStored } from "./pull.ts";
-
-const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
+import { bytesOf, countOf, isElementwise, isStored } from "./pull.ts";
 
 const expensive = new Set([
   "exp",

@@ -1,3 +1,4 @@
+import { tensorBytes } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { type Index, indexAlgebra, int, sub, variable } from "../ir/index-expr.ts";
 import { rowOf } from "../ir/ops.ts";
@@ -27,6 +28,8 @@ export function storedRoot(n: Node): Node {
 }
 
 export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly number[];
+/** Bytes of the node in a GPU buffer. */
+export const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
 export const countOf = (n: Node): number => shapeOf(n).reduce((p, d) => p * d, 1);
 
 let opaque = 0;

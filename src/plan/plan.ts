@@ -1,6 +1,5 @@
 import { fail } from "../base/diagnostic.ts";
-import { tensorBytes } from "../base/dtype.ts";
-import { countOf, shapeOf, storedRoot } from "../fuse/pull.ts";
+import { bytesOf, shapeOf, storedRoot } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Parts } from "../fuse/setup.ts";
 import type { Graph, Node } from "../ir/graph.ts";
@@ -98,7 +97,6 @@ const port = (name: string, n: Node, window: Window): PortSpec => ({
   shape: shapeOf(n),
   window,
 });
-const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
 
 interface Dispatch {
   readonly step: Step;

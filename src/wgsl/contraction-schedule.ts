@@ -17,7 +17,7 @@ const enoughGroups: readonly number[] = [512, 96, 0];
 /** The variant of a contraction for a device: CPU adapters lose by workgroup memory, a few rows are a matrix-vector product. */
 export function writeContraction(region: Region, capabilities: Capabilities): Kernel {
   const p = productOf(region.anchors[0] as Node);
-  if (!capabilities.software && matvecFits(p, region, capabilities)) return writeMatvec(region, capabilities);
+  if (!capabilities.software && matvecFits(p, capabilities)) return writeMatvec(region, capabilities);
   const tile = capabilities.software ? undefined : chooseTile(region, capabilities);
   return tile ? writeTiled(region, capabilities, tile) : writeDirect(region, capabilities);
 }

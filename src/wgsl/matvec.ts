@@ -12,14 +12,12 @@ const threads = 128;
 const maxRows = 4;
 
 /** A few rows times a matrix: every element of the matrix is read once, so only reading it fast counts. */
-export function matvecFits(p: Product, region: Region, capabilities: Capabilities): boolean {
-  const halfWords = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
+export function matvecFits(p: Product, capabilities: Capabilities): boolean {
   return (
     p.m <= maxRows &&
     p.k >= 64 &&
     p.k % 4 === 0 &&
     p.n % 4 === 0 &&
-    !(halfWords && p.n % 4 !== 0) &&
     capabilities.limits.maxComputeInvocationsPerWorkgroup >= threads
   );
 }
