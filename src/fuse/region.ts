@@ -1,6 +1,21 @@
 import type { Node } from "../ir/graph.ts";
+import type { Access } from "../manifest/manifest.ts";
 
 export type Family = "pointwise" | "row" | "contraction" | "attention" | "scan" | "scatter";
+
+/** How one tensor reaches a kernel: through one binding, or consecutive ones where it is larger than a binding may be. */
+export interface Slot {
+  /** Loaded through the binding. */
+  readonly input?: Node;
+  /**
+   * Stored through it. Together with `input`: in its place, where each element is written by the invocation that reads
+   * it, after it has read it.
+   */
+  readonly output?: Node;
+  readonly access: Access;
+  /** Elements of each part but the last, a multiple of 64, where the tensor takes several bindings. */
+  readonly part?: number;
+}
 
 /**
  * What becomes one kernel: the nodes computed in it, what it reads from memory and what it writes. Producers that are
@@ -21,4 +36,13 @@ export interface Region {
   readonly outputs: readonly Node[];
   /** Nodes loaded from buffers: graph inputs, literals and outputs of other regions. */
   readonly inputs: readonly Node[];
+  /** How its tensors are bound, once that is planned; inputs then outputs, each by itself, before. */
+  readonly slots?: readonly Slot[];
 }
+
+/** The bindings of a region: as planned, or inputs then outputs, each by itself. */
+export const slotsOf = (r: Region): readonly Slot[] =>
+  r.slots ?? [
+    ...r.inputs.map((input) => ({ input, access: "read" as const })),
+    ...r.outputs.map((output) => ({ output, access: "read_write" as const })),
+  ];

@@ -100,6 +100,27 @@ export interface Accuracy {
   readonly atol?: number;
 }
 
+/** What a row's derivative is given: one node of the forward graph and the cotangents of its results. */
+export interface Adjoint {
+  readonly b: GraphBuilder;
+  readonly node: Node;
+  readonly args: readonly Node[];
+  /** The node's results as tensors: itself, or one `result` node for each. */
+  readonly results: readonly Node[];
+  /** The derivative of the loss by each result; undefined where the loss does not depend on it. At least one is there. */
+  readonly cotangents: readonly (Node | undefined)[];
+  /** The first cotangent, for rows of one result. */
+  readonly ct: Node;
+  /** Whether the derivative by argument `i` is wanted. What is not wanted need not be made. */
+  needs(i: number): boolean;
+}
+
+/**
+ * The cotangents of a row's arguments, in the arguments' dtypes; undefined is zero. Those of an elementwise row have the
+ * result's shape (the caller sums over what was broadcast), all others the argument's.
+ */
+export type Derivative = (a: Adjoint) => readonly (Node | undefined)[];
+
 /** One row of the op table: everything the compiler knows of an op. */
 export interface OpRow {
   readonly name: string;
@@ -118,6 +139,11 @@ export interface OpRow {
   evaluate?(args: readonly NDArray[], attrs: Attrs, types: readonly TensorType[]): NDArray[];
   /** The same value by simpler rows. Composites have it; `attention` and the like have a kernel family besides. */
   decompose?(b: GraphBuilder, args: readonly Node[], attrs: Attrs): Node | readonly Node[];
+  /**
+   * How cotangents go back through the row; null where the derivative is zero or has no meaning (integers, comparisons).
+   * A composite without one is differentiated through its decomposition.
+   */
+  readonly derivative?: Derivative | null;
   readonly flags?: OpFlags;
   readonly accuracy?: Accuracy;
 }

@@ -1,17 +1,19 @@
 import { fail } from "../base/diagnostic.ts";
+import { derivatives } from "./derivatives/index.ts";
 import type { OpRow } from "./op.ts";
 import { compositeRows } from "./ops/composite.ts";
 import { contractionRows } from "./ops/contraction.ts";
 import { elementwiseRows } from "./ops/elementwise.ts";
+import { gradientRows } from "./ops/gradient.ts";
 import { indexedRows } from "./ops/indexed.ts";
 import { leafRows } from "./ops/leaf.ts";
+import { memoryRows } from "./ops/memory.ts";
 import { randomRows } from "./ops/random.ts";
 import { reductionRows } from "./ops/reduction.ts";
 import { scanRows } from "./ops/scan.ts";
 import { viewRows } from "./ops/view.ts";
 
-/** The op table. */
-export const rows: readonly OpRow[] = [
+const withoutDerivatives: readonly OpRow[] = [
   ...leafRows,
   ...elementwiseRows,
   ...viewRows,
@@ -20,8 +22,15 @@ export const rows: readonly OpRow[] = [
   ...contractionRows,
   ...indexedRows,
   ...randomRows,
+  ...memoryRows,
+  ...gradientRows,
   ...compositeRows,
 ];
+
+/** The op table. */
+export const rows: readonly OpRow[] = withoutDerivatives.map((r) =>
+  Object.hasOwn(derivatives, r.name) ? { ...r, derivative: derivatives[r.name] ?? null } : r,
+);
 
 const byName = new Map(rows.map((r) => [r.name, r]));
 

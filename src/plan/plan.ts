@@ -193,7 +193,7 @@ class KernelTable {
       ...(place(region) ? { place: place(region) as string } : {}),
       wgsl: kernel.wgsl,
       entryPoint: "main",
-      bindings: [...region.inputs.map(() => "read" as const), ...region.outputs.map(() => "read_write" as const)],
+      bindings: kernel.bindings,
       workgroupSize: kernel.workgroupSize,
       requires: kernel.requires,
     };

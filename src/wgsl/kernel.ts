@@ -1,14 +1,16 @@
 import { permutedFrom } from "../fuse/pull.ts";
-import type { Region } from "../fuse/region.ts";
+import { type Region, slotsOf } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { type Index, ravel, unravel } from "../ir/index-expr.ts";
-import type { Capabilities } from "../manifest/manifest.ts";
+import type { Access, Capabilities } from "../manifest/manifest.ts";
 import { Emitter, elements } from "./emitter.ts";
 import { type Binding, Storage } from "./storage.ts";
 
-/** A kernel text with what is needed to run it. Bindings are `inputs` then `outputs` of the region, in order. */
+/** A kernel text with what is needed to run it. Its bindings are those of the region's slots, in order. */
 export interface Kernel {
   readonly wgsl: string;
+  /** Access of each binding. */
+  readonly bindings: readonly Access[];
   readonly variant: string;
   readonly workgroupSize: readonly [number, number, number];
   readonly workgroups: readonly [number, number, number];
@@ -30,10 +32,13 @@ export interface Frame {
 
 export function openFrame(region: Region, capabilities: Capabilities): Frame {
   const e = new Emitter(new Storage(capabilities.features.f16));
-  for (const n of region.inputs) e.bind(n, e.storage.add(n.type.dtype, elements(n), "read"));
-  const outputs = new Map(
-    region.outputs.map((n) => [n, e.storage.add(n.type.dtype, elements(n), "read_write")] as const),
-  );
+  const outputs = new Map<Node, Binding>();
+  for (const { input, output, access, part } of slotsOf(region)) {
+    const n = (input ?? output) as Node;
+    const binding = e.storage.add(n.type.dtype, elements(n), access, part);
+    if (input) e.bind(input, binding);
+    if (output) outputs.set(output, binding);
+  }
   let hidden = false;
   const end = (n: number): string => {
     if (!capabilities.software) return `${n}u`;
@@ -86,6 +91,7 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     .join("\n");
   return {
     wgsl,
+    bindings: e.storage.accesses(),
     variant: parts.variant,
     workgroupSize: parts.workgroupSize,
     workgroups: [x, y, 1],

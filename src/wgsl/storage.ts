@@ -36,7 +36,9 @@ export class Storage {
     this.nativeHalf = nativeHalf;
   }
 
-  add(dtype: DType, count: number, access: Access): Binding {
+  /** `part`: elements of each binding but the last, for a tensor that needs several. */
+  add(dtype: DType, count: number, access: Access, part?: number): Binding {
+    if (part !== undefined) throw new Error("a tensor in several bindings");
     const b: Binding = { name: `b${this.bindings.length}`, dtype, count, access, width: 1 };
     this.bindings.push(b);
     return b;
@@ -96,6 +98,11 @@ export class Storage {
 
   resolve(body: string): string {
     return body.replace(/@(\d+)@/g, (_, n) => (this.marks[Number(n)] as () => string)());
+  }
+
+  /** Access of each binding, by number. */
+  accesses(): Access[] {
+    return this.bindings.map((b) => b.access);
   }
 
   /** Declarations at module scope; call after the body is complete. */

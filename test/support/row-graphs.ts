@@ -36,6 +36,9 @@ const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]
     { low: [1, 2], high: [0, 1], mode, value: mode === "constant" ? -Infinity : 0 },
   ]),
   concat: [["f32[2,3] f32[1,3] f32[0,3]", { axis: 0 }]],
+  pack: [["f32[2,3] f32[70] f32[]"]],
+  window: [["f32[3,8]", { start: 5, shape: [2, 3] }]],
+  segments: [["", { sizes: [64, 0, 128] }]],
   ...Object.fromEntries(
     ["sum", "prod", "reduceMin", "reduceMax", "l1", "l2", "sumSquare", "mean", "logSumExp"].map((op) => [
       op,
