@@ -10,7 +10,8 @@ import { isConcrete, shapeText } from "./ir/dim.ts";
 import type { Graph } from "./ir/graph.ts";
 import type { Capabilities, Manifest } from "./manifest/manifest.ts";
 import { optimise } from "./passes/pipeline.ts";
-import { plan, type Step } from "./plan/plan.ts";
+import type { Bound } from "./plan/bind.ts";
+import { manifestOf, plan, type Step } from "./plan/plan.ts";
 import type { Kernel } from "./wgsl/kernel.ts";
 import { writeKernel } from "./wgsl/write.ts";
 
@@ -44,9 +45,16 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
   const parts = { setup: split.setup, main: legalise(split.main, limit) };
   const once = parts.setup.outputs.length ? fuse(parts.setup, capabilities, mode) : undefined;
   const each = fuse(parts.main, capabilities, mode);
-  const setup = once ? steps(once, capabilities) : [];
-  const main = steps(each, capabilities);
-  const manifest = plan({ graph: legal, parts, setup, main, capabilities });
+  const planned = plan({
+    graph: legal,
+    parts,
+    setup: once ? withElements(once) : [],
+    main: withElements(each),
+    capabilities,
+  });
+  const setup = steps(planned.setup, capabilities);
+  const main = steps(planned.main, capabilities);
+  const manifest = manifestOf(planned, setup, main);
   const names = (list: readonly Step[], prefix: string): string[] => list.map((_, i) => `${prefix}${i}`);
   const kernels = (list: readonly Step[], prefix: string) =>
     list.map((s, i) => reportKernel(s.region, `${prefix}${i}`, s.kernel.variant, s.kernel.workgroups));
@@ -64,7 +72,10 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
   return { manifest, report };
 }
 
-function steps(result: FuseResult, capabilities: Capabilities): Step[] {
+const withElements = ({ regions }: FuseResult): Region[] =>
+  regions.filter((r) => r.outputs.some((n) => n.type.shape.every((d) => d !== 0)));
+
+function steps(list: readonly Bound[], capabilities: Capabilities): Step[] {
   const written = new Map<string, Kernel>();
   const write = (region: Region): Kernel => {
     const key = regionKey(region);
@@ -74,13 +85,11 @@ function steps(result: FuseResult, capabilities: Capabilities): Step[] {
     written.set(key, kernel);
     return kernel;
   };
-  return result.regions
-    .filter((r) => r.outputs.some((n) => n.type.shape.every((d) => d !== 0)))
-    .map((region) => ({
-      region,
-      kernel: write(region),
-      label: `${region.family}: ${evaluated(region)
-        .map((n) => n.op)
-        .join(" ")}`,
-    }));
+  return list.map((bound) => ({
+    ...bound,
+    kernel: write(bound.region),
+    label: `${bound.region.family}: ${evaluated(bound.region)
+      .map((n) => n.op)
+      .join(" ")}`,
+  }));
 }

@@ -24,6 +24,9 @@ export function regionKey(region: Region): string {
   for (const n of region.anchors) lines.push(`a:${visit(n)}`);
   for (const n of region.members) lines.push(`m:${visit(n)}`);
   for (const n of region.outputs) lines.push(`o:${visit(n)}`);
+  for (const s of region.slots ?? []) {
+    lines.push(`s:${s.input ? visit(s.input) : ""}>${s.output ? visit(s.output) : ""} ${s.access} ${s.part ?? ""}`);
+  }
   return lines.join("\n");
 }
 

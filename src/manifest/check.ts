@@ -114,6 +114,7 @@ const buffer = record<BufferSpec>({
   role: oneOf("input", "weight", "const", "state", "scratch", "output"),
   size: integer(4, undefined, 4),
   init: optional(words) as Reader<Uint32Array>,
+  clear: optional(flag) as Reader<boolean>,
 });
 
 const window = record<Window>({

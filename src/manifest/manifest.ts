@@ -51,6 +51,8 @@ export interface BufferSpec {
   readonly size: number;
   /** Initial words of a `const` buffer. */
   readonly init?: Uint32Array;
+  /** Zeroed at load. */
+  readonly clear?: boolean;
 }
 
 /** A range of a buffer: `offset` is a multiple of 256. */

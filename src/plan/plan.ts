@@ -1,81 +1,91 @@
 import { fail } from "../base/diagnostic.ts";
-import { bytesOf, shapeOf, storedRoot } from "../fuse/pull.ts";
+import { bytesOf, shapeOf } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Parts } from "../fuse/setup.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { kernelKey } from "../manifest/key.ts";
-import type {
-  BufferSpec,
-  Capabilities,
-  DispatchSpec,
-  KernelSpec,
-  Manifest,
-  PortSpec,
-  Window,
-} from "../manifest/manifest.ts";
+import type { Capabilities, DispatchSpec, KernelSpec, Manifest, PortSpec, Window } from "../manifest/manifest.ts";
 import type { Kernel } from "../wgsl/kernel.ts";
-import { encodeWords } from "./words.ts";
-
-/** A region with its kernel, in execution order. */
-export interface Step {
-  readonly region: Region;
-  readonly kernel: Kernel;
-  readonly label: string;
-}
+import { type Bound, bindRegion, readTwice } from "./bind.ts";
+import { type Buffers, type Lodging, lodge } from "./buffers.ts";
+import { type Layout, layOut } from "./layout.ts";
+import { orderRegions } from "./order.ts";
 
 export interface PlanInput {
   /** The graph before it was split: its inputs and outputs are the program's ports. */
   readonly graph: Graph;
   readonly parts: Parts;
-  readonly setup: readonly Step[];
-  readonly main: readonly Step[];
+  readonly setup: readonly Region[];
+  readonly main: readonly Region[];
   readonly capabilities: Capabilities;
 }
 
-/** Lays out buffers and dispatches: the data a runtime needs to run the program. */
-export function plan(input: PlanInput): Manifest {
-  const { graph, parts, capabilities } = input;
-  const pool = new Pool(capabilities);
-  const windows = new Map<Node, Window>();
-  const ports = (role: string): PortSpec[] =>
-    graph.inputs
-      .filter((n) => n.attrs.role === role)
-      .map((n) => port(n.attrs.name as string, n, windows.get(n) as Window));
+/** Where everything lies and in which order it is computed; kernels are written for its regions. */
+export interface Plan {
+  readonly input: PlanInput;
+  readonly layout: Layout;
+  readonly buffers: Buffers;
+  readonly setup: readonly Bound[];
+  readonly main: readonly Bound[];
+}
 
-  const roleOf = { data: "input", weight: "weight", state: "state" } as const;
-  for (const n of graph.inputs) windows.set(n, pool.own(roleOf[n.attrs.role as keyof typeof roleOf], n));
-  for (const g of [parts.setup, parts.main]) {
-    for (const n of g.nodes) {
-      if (n.op !== "literal" || windows.has(n)) continue;
-      windows.set(n, pool.own("const", n, encodeWords(n.type.dtype, n.attrs.data as ArrayLike<number>)));
-    }
-  }
-  const prepared = new Map(
-    parts.setup.outputs.map((o) => {
-      const w = pool.own("const", o.node);
-      windows.set(storedRoot(o.node), w);
-      return [o.name, w] as const;
-    }),
+/** A planned region with its kernel, in execution order. */
+export interface Step extends Bound {
+  readonly kernel: Kernel;
+  readonly label: string;
+}
+
+/** Orders regions, lays their tensors out in memory and plans their bindings. */
+export function plan(input: PlanInput): Plan {
+  const { graph, parts, capabilities } = input;
+  const setup = orderRegions(input.setup, parts.setup);
+  const main = orderRegions(input.main, parts.main);
+  for (const r of [...setup, ...main]) for (const n of r.outputs) checkSize(n, capabilities);
+  for (const n of graph.inputs) checkSize(n, capabilities);
+  const layout = layOut({ graph, parts, setup, main });
+  const buffers = lodge(layout.blocks, readTwice([...setup, ...main], layout), capabilities);
+  const limit = capabilities.limits.maxStorageBufferBindingSize;
+  const bind = (r: Region): Bound => bindRegion(r, layout, buffers.lodging, limit);
+  return { input, layout, buffers, setup: setup.map(bind), main: main.map(bind) };
+}
+
+function checkSize(n: Node, { limits }: Capabilities): void {
+  if (bytesOf(n) <= limits.maxBufferSize) return;
+  fail(
+    "tensor-too-large",
+    `a ${n.type.dtype}[${shapeOf(n).join(", ")}] tensor has ${bytesOf(n)} bytes, a buffer holds ${limits.maxBufferSize}`,
+    {
+      ...(n.place ? { place: n.place } : {}),
+      hint: "split the tensor along an axis, store it as f16, or use a device with larger buffers",
+    },
   );
-  const setup = schedule(input.setup, pool, windows);
-  for (const n of parts.main.inputs) {
-    const w = prepared.get(n.attrs.name as string);
-    if (w && !windows.has(n)) windows.set(n, w);
-  }
-  for (const o of parts.main.outputs) {
-    const root = storedRoot(o.node);
-    if (!windows.has(root)) windows.set(root, pool.own("output", root));
-  }
-  const main = schedule(input.main, pool, windows);
+}
+
+/** The plan with its kernels as the data a runtime needs to run the program. */
+export function manifestOf(p: Plan, setup: readonly Step[], main: readonly Step[]): Manifest {
+  const { graph, parts, capabilities } = p.input;
+  const window = (n: Node): Window => {
+    const { block, offset } = p.layout.place(n);
+    const { buffer, offset: base } = p.buffers.lodging.get(block) as Lodging;
+    return { buffer, offset: base + offset, size: bytesOf(n) };
+  };
+  const port = (name: string, n: Node): PortSpec => ({
+    name,
+    dtype: n.type.dtype,
+    shape: shapeOf(n),
+    window: window(n),
+  });
+  const ports = (role: string): PortSpec[] =>
+    graph.inputs.filter((n) => n.attrs.role === role).map((n) => port(n.attrs.name as string, n));
   const kernels = new KernelTable();
-  const dispatches = (list: readonly Dispatch[]): DispatchSpec[] =>
-    list.map((d) => ({ kernel: kernels.add(d.step), bindings: d.bindings, workgroups: d.step.kernel.workgroups }));
-  const outputs = parts.main.outputs.map((o) => port(o.name, o.node, windows.get(storedRoot(o.node)) as Window));
-  const state = ports("state").map((p) => ({
-    ...p,
+  const dispatches = (list: readonly Step[]): DispatchSpec[] =>
+    list.map((s) => ({ kernel: kernels.add(s), bindings: s.windows, workgroups: s.kernel.workgroups }));
+  const outputs = parts.main.outputs.map((o) => port(o.name, o.node));
+  const state = ports("state").map((s) => ({
+    ...s,
     next:
-      outputs.find((o) => o.name === p.name)?.window ??
-      fail("state-output", `state ${p.name} has no output of its name`),
+      outputs.find((o) => o.name === s.name)?.window ??
+      fail("state-output", `state ${s.name} has no output of its name`),
   }));
   return {
     version: 1,
@@ -83,7 +93,7 @@ export function plan(input: PlanInput): Manifest {
     setup: dispatches(setup),
     dispatches: dispatches(main),
     kernels: kernels.list,
-    buffers: pool.buffers,
+    buffers: p.buffers.specs,
     inputs: ports("data"),
     weights: ports("weight"),
     state,
@@ -91,106 +101,16 @@ export function plan(input: PlanInput): Manifest {
   };
 }
 
-const port = (name: string, n: Node, window: Window): PortSpec => ({
-  name,
-  dtype: n.type.dtype,
-  shape: shapeOf(n),
-  window,
-});
-
-interface Dispatch {
-  readonly step: Step;
-  readonly bindings: readonly Window[];
-}
-
-/** Gives every intermediate a buffer that no other tensor uses while it is needed. */
-function schedule(steps: readonly Step[], pool: Pool, windows: Map<Node, Window>): Dispatch[] {
-  const lastUse = new Map<Node, number>();
-  steps.forEach((s, i) => {
-    for (const n of s.region.inputs) lastUse.set(n, i);
-  });
-  const scratch = new Set<Node>();
-  return steps.map((step, i) => {
-    // An input without a window has no elements: the kernel that would have written it does not run.
-    for (const n of [...step.region.inputs, ...step.region.outputs]) {
-      if (windows.has(n)) continue;
-      windows.set(n, pool.take(n));
-      scratch.add(n);
-    }
-    const bindings = [...step.region.inputs, ...step.region.outputs].map((n) => windows.get(n) as Window);
-    for (const n of [...step.region.inputs, ...step.region.outputs]) {
-      if (scratch.has(n) && (lastUse.get(n) ?? -1) <= i) {
-        scratch.delete(n);
-        pool.give((windows.get(n) as Window).buffer);
-      }
-    }
-    return { step, bindings };
-  });
-}
-
-/** Buffers of the plan; scratch ones are taken and given back, and grow to the largest tensor they ever hold. */
-class Pool {
-  readonly buffers: BufferSpec[] = [];
-  private readonly free: number[] = [];
-  private readonly capabilities: Capabilities;
-
-  constructor(capabilities: Capabilities) {
-    this.capabilities = capabilities;
-  }
-
-  own(role: BufferSpec["role"], n: Node, init?: Uint32Array): Window {
-    const size = this.check(n);
-    this.buffers.push({ role, size, ...(init ? { init } : {}) });
-    return { buffer: this.buffers.length - 1, offset: 0, size };
-  }
-
-  take(n: Node): Window {
-    const size = this.check(n);
-    const waste = (b: number): number => Math.abs((this.buffers[b] as BufferSpec).size - size);
-    const fits = this.free.filter((b) => {
-      const have = (this.buffers[b] as BufferSpec).size;
-      return have >= size ? have <= 4 * size : have * 4 >= size;
-    });
-    const [best] = fits.sort((a, b) => waste(a) - waste(b));
-    if (best === undefined) return this.own("scratch", n);
-    this.free.splice(this.free.indexOf(best), 1);
-    const have = this.buffers[best] as BufferSpec;
-    if (have.size < size) this.buffers[best] = { ...have, size };
-    return { buffer: best, offset: 0, size };
-  }
-
-  give(buffer: number): void {
-    this.free.push(buffer);
-  }
-
-  private check(n: Node): number {
-    const size = bytesOf(n);
-    const { limits } = this.capabilities;
-    const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-    if (size > limit) {
-      fail(
-        "tensor-too-large",
-        `a ${n.type.dtype}[${shapeOf(n).join(", ")}] tensor has ${size} bytes, one binding holds ${limit}`,
-        {
-          ...(n.place ? { place: n.place } : {}),
-          hint: "split the tensor along an axis, store it as f16, or use a device with larger bindings",
-        },
-      );
-    }
-    return size;
-  }
-}
-
 /** Kernels of one text and layout are one entry. */
 class KernelTable {
   readonly list: KernelSpec[] = [];
   private readonly byKey = new Map<string, number>();
 
-  add(step: Step): number {
-    const { region, kernel } = step;
+  add({ region, kernel, label }: Step): number {
+    const at = place(region);
     const spec: Omit<KernelSpec, "key"> = {
-      label: step.label,
-      ...(place(region) ? { place: place(region) as string } : {}),
+      label,
+      ...(at ? { place: at } : {}),
       wgsl: kernel.wgsl,
       entryPoint: "main",
       bindings: kernel.bindings,

@@ -167,6 +167,14 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
 }
 
 function writeConstants({ gpu, manifest, storage }: Loaded): void {
+  const cleared = manifest.buffers.flatMap(({ clear }, i) => (clear ? [storage.places[i]!] : []));
+  if (cleared.length > 0) {
+    const encoder = gpu.device.createCommandEncoder();
+    cleared.forEach(({ buffer, offset }) => {
+      encoder.clearBuffer(buffer, offset);
+    });
+    gpu.submit([encoder.finish()]);
+  }
   manifest.buffers.forEach(({ init }, i) => {
     if (!init?.length) return;
     gpu.write(storage.places[i]!.buffer, 0, new Uint8Array(init.buffer, init.byteOffset, init.byteLength));

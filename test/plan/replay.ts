@@ -1,9 +1,11 @@
-import { tensorBytes } from "../../src/base/dtype.ts";
+import { storageBytes, tensorBytes } from "../../src/base/dtype.ts";
 import { fuse } from "../../src/fuse/fuse.ts";
 import { legalise } from "../../src/fuse/legalise.ts";
-import { countOf, storedRoot } from "../../src/fuse/pull.ts";
+import { countOf, placeOf } from "../../src/fuse/pull.ts";
+import { type Region, slotsOf } from "../../src/fuse/region.ts";
 import { splitSetup } from "../../src/fuse/setup.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
+import { packLayout } from "../../src/ir/ops/memory.ts";
 import type {
   Capabilities,
   DispatchSpec,
@@ -13,49 +15,125 @@ import type {
   Window,
 } from "../../src/manifest/manifest.ts";
 import { optimise } from "../../src/passes/pipeline.ts";
-import { type PlanInput, plan, type Step } from "../../src/plan/plan.ts";
+import type { Bound } from "../../src/plan/bind.ts";
+import { manifestOf, type Plan, plan, type Step } from "../../src/plan/plan.ts";
 import { writeKernel } from "../../src/wgsl/write.ts";
 
 export type FuseMode = "profit" | "legal" | "off";
 
-/** What the compiler hands to `plan`, and the plan. */
-export function planned(
-  graph: Graph,
-  capabilities: Capabilities,
-  mode: FuseMode,
-): { input: PlanInput; manifest: Manifest } {
+export interface Planned {
+  readonly plan: Plan;
+  readonly setup: readonly Step[];
+  readonly main: readonly Step[];
+  readonly manifest: Manifest;
+}
+
+/** What the compiler makes of a graph, with its plan. */
+export function planned(graph: Graph, capabilities: Capabilities, mode: FuseMode): Planned {
   const limit = capabilities.limits.maxStorageBuffersPerShaderStage;
   const legal = legalise(optimise(graph), limit);
   const split = splitSetup(legal);
   const parts = { setup: split.setup, main: legalise(split.main, limit) };
-  const steps = (g: Graph): Step[] =>
-    fuse(g, capabilities, mode)
-      .regions.filter((r) => r.outputs.some((n) => countOf(n) > 0))
-      .map((region) => ({ region, kernel: writeKernel(region, capabilities), label: region.family }));
-  const setup = parts.setup.outputs.length ? steps(parts.setup) : [];
-  const input = { graph: legal, parts, setup, main: steps(parts.main), capabilities };
-  return { input, manifest: plan(input) };
+  const regions = (g: Graph): Region[] =>
+    fuse(g, capabilities, mode).regions.filter((r) => r.outputs.some((n) => countOf(n) > 0));
+  const input = {
+    graph: legal,
+    parts,
+    setup: parts.setup.outputs.length ? regions(parts.setup) : [],
+    main: regions(parts.main),
+    capabilities,
+  };
+  const made = plan(input);
+  const steps = (list: readonly Bound[]): Step[] =>
+    list.map((b) => ({ ...b, kernel: writeKernel(b.region, capabilities), label: b.region.family }));
+  const [setup, main] = [steps(made.setup), steps(made.main)];
+  return { plan: made, setup, main, manifest: manifestOf(made, setup, main) };
+}
+
+/** Bytes of a tensor's root that lie at `at`. */
+interface Piece {
+  readonly root: Node;
+  readonly from: number;
+  readonly at: number;
+  readonly bytes: number;
+}
+
+const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
+
+/** What a node in memory consists of: elements of its root, or of the arguments of a pack. */
+function piecesOf(n: Node): Piece[] {
+  const { root, offset } = placeOf(n);
+  const unit = storageBytes[n.type.dtype];
+  const [low, high] = [offset * unit, offset * unit + bytesOf(n)];
+  if (root.op !== "pack") return [{ root, from: low, at: 0, bytes: bytesOf(n) }];
+  const { offsets } = packLayout(root.args.map((a) => a.type));
+  return root.args.flatMap((a, i) =>
+    piecesOf(a).flatMap((p) => {
+      const begin = (offsets[i] as number) * unit + p.at;
+      const [from, to] = [Math.max(low, begin), Math.min(high, begin + p.bytes)];
+      return from < to ? [{ root: p.root, from: p.from + from - begin, at: from - low, bytes: to - from }] : [];
+    }),
+  );
+}
+
+/** Buffers that remember which tensor's bytes were last written where. */
+class Symbols {
+  private readonly buffers = new Map<number, Piece[]>();
+
+  write(w: Window, p: Piece): void {
+    const at = w.offset + p.at;
+    const left = (this.buffers.get(w.buffer) ?? []).flatMap((old) => {
+      const before = { ...old, bytes: Math.min(old.bytes, at - old.at) };
+      const skip = at + p.bytes - old.at;
+      const after = { ...old, at: old.at + skip, from: old.from + skip, bytes: old.bytes - skip };
+      if (skip <= 0 || at >= old.at + old.bytes) return [old];
+      return [before, after].filter((x) => x.bytes > 0);
+    });
+    this.buffers.set(w.buffer, [...left, { ...p, at }]);
+  }
+
+  /** What is there instead of the piece, or undefined when it is there. */
+  missing(w: Window, p: Piece): string | undefined {
+    const at = w.offset + p.at;
+    for (let done = 0; done < p.bytes; ) {
+      const here = (this.buffers.get(w.buffer) ?? []).find((x) => x.at <= at + done && x.at + x.bytes > at + done);
+      if (!here) return "nothing";
+      if (here.root !== p.root || here.from + (at + done - here.at) !== p.from + done)
+        return `%${here.root.id} ${here.root.op}`;
+      done = here.at + here.bytes - at;
+    }
+    return undefined;
+  }
 }
 
 /**
- * Runs a plan on symbols: every buffer holds the node whose elements were last written to it. Says where a dispatch
- * reads something else than its region computes from, where memory that outlives a run is overwritten, where a window
- * is too small, and which outputs are never written.
+ * Runs a plan on symbols: memory holds which tensor's bytes were last written to it. Says where a dispatch reads
+ * something else than its region computes from, where memory that outlives a run is overwritten, where a window is too
+ * small, and which outputs are never written.
  */
-export function replay({ graph, parts, setup, main, capabilities }: PlanInput, m: Manifest): string[] {
+export function replay({ plan: p, setup, main }: Planned, m: Manifest): string[] {
+  const { graph, parts, capabilities } = p.input;
   const problems: string[] = [];
-  const held = new Map<string, Node>();
-  const at = (w: Window): string => `${w.buffer}+${w.offset}`;
+  const memory = new Symbols();
   const named = new Map(graph.inputs.map((n) => [n.attrs.name as string, n]));
-  const bytes = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
-  const text = (n: Node | undefined): string => (n ? `%${n.id} ${n.op}` : "nothing");
-
-  const put = (p: PortSpec): void => void held.set(at(p.window), named.get(p.name) as Node);
-  for (const p of [...m.inputs, ...m.weights, ...m.state]) put(p);
-  // Literals: their windows are told by their constant contents, which the first reader is trusted to have bound.
-  const constant = (w: Window): boolean => m.buffers[w.buffer]?.init !== undefined;
-  const prepared = new Map(parts.setup.outputs.map((o) => [o.name, storedRoot(o.node)]));
+  const prepared = new Map(parts.setup.outputs.map((o) => [o.name, o.node]));
   const meaning = (n: Node): Node => (n.op === "input" ? (prepared.get(n.attrs.name as string) ?? n) : n);
+  const put = (w: Window, n: Node): void => {
+    for (const piece of piecesOf(n)) memory.write(w, piece);
+  };
+  const wrong = (w: Window, n: Node): string | undefined => {
+    if (countOf(n) === 0) return undefined;
+    for (const piece of piecesOf(n)) {
+      const real = meaning(piece.root);
+      for (const q of real === piece.root ? [piece] : piecesOf(real).map((x) => ({ ...x, at: x.at + piece.at }))) {
+        const held = memory.missing(w, q);
+        if (held) return `holds ${held}, not %${n.id} ${n.op}`;
+      }
+    }
+    return undefined;
+  };
+  const port = (s: PortSpec): void => put(s.window, named.get(s.name) as Node);
+  for (const s of [...m.inputs, ...m.weights, ...m.state]) port(s);
 
   const run = (phase: string, steps: readonly Step[], dispatches: readonly DispatchSpec[]): void => {
     if (steps.length !== dispatches.length)
@@ -63,53 +141,50 @@ export function replay({ graph, parts, setup, main, capabilities }: PlanInput, m
     steps.forEach(({ region, kernel }, i) => {
       const d = dispatches[i] as DispatchSpec;
       const where = `${phase} ${i} (${region.family})`;
-      const nodes = [...region.inputs, ...region.outputs];
       const k = m.kernels[d.kernel] as KernelSpec;
       if (k.wgsl !== kernel.wgsl) problems.push(`${where}: another kernel`);
       if (String(d.workgroups) !== String(kernel.workgroups)) problems.push(`${where}: other workgroups`);
-      if (nodes.length !== d.bindings.length)
-        problems.push(`${where}: ${d.bindings.length} bindings for ${nodes.length}`);
-      nodes.forEach((n, j) => {
-        const w = d.bindings[j] as Window;
+      const stored: (() => void)[] = [];
+      let next = 0;
+      for (const slot of slotsOf(region)) {
+        const n = (slot.input ?? slot.output) as Node;
+        const first = next;
+        const w = d.bindings[next++] as Window;
+        let size = w.size;
+        while (slot.part && size < bytesOf(n)) size += (d.bindings[next++] as Window).size;
+        const whole = { ...w, size };
         const buffer = m.buffers[w.buffer];
-        if (w.size < bytes(n)) problems.push(`${where}: ${w.size} bytes for ${text(n)}, which has ${bytes(n)}`);
-        if (!buffer || w.offset + w.size > buffer.size) problems.push(`${where}: a window outside of its buffer`);
+        if (size < bytesOf(n)) problems.push(`${where}: ${size} bytes for %${n.id}, which has ${bytesOf(n)}`);
+        if (!buffer || w.offset + size > buffer.size) problems.push(`${where}: a window outside of its buffer`);
         if (w.offset % capabilities.limits.minStorageBufferOffsetAlignment !== 0)
           problems.push(`${where}: offset ${w.offset}`);
-      });
-      region.inputs.forEach((n, j) => {
-        const w = d.bindings[j] as Window;
-        if (n.op === "literal" && constant(w)) return;
-        // A tensor without elements has no writer and no content.
-        if (countOf(n) > 0 && held.get(at(w)) !== meaning(n)) {
-          problems.push(`${where}: binding ${j} holds ${text(held.get(at(w)))}, not ${text(n)}`);
-        }
-      });
-      region.outputs.forEach((n, j) => {
-        const w = d.bindings[region.inputs.length + j] as Window;
-        const role = m.buffers[w.buffer]?.role;
+        const literal = n.op === "literal" && buffer?.init !== undefined;
+        const bad = slot.input && !literal ? wrong(whole, slot.input) : undefined;
+        if (bad) problems.push(`${where}: binding ${first} ${bad}`);
+        if (!slot.output) continue;
         const allowed = phase === "setup" ? ["const", "scratch"] : ["scratch", "output", "state"];
-        if (constant(w) || !allowed.includes(role as string)) problems.push(`${where}: writes a ${role} buffer`);
-        held.set(at(w), n);
-      });
-      problems.push(...aliases(d, k).map((p) => `${where}: ${p}`));
+        if (buffer?.init || !allowed.includes(buffer?.role as string))
+          problems.push(`${where}: writes a ${buffer?.role} buffer`);
+        stored.push(() => put(whole, slot.output as Node));
+      }
+      if (next !== d.bindings.length) problems.push(`${where}: ${d.bindings.length} bindings for ${next}`);
+      for (const s of stored) s();
+      problems.push(...aliases(d, k).map((x) => `${where}: ${x}`));
     });
   };
   run("setup", setup, m.setup);
   // Twice: what a run leaves behind must not disturb the next one.
   for (const turn of ["first run", "second run"]) {
-    for (const p of m.inputs) put(p);
+    for (const s of m.inputs) port(s);
     run(turn, main, m.dispatches);
     parts.main.outputs.forEach((o, i) => {
-      const port = m.outputs[i] as PortSpec;
-      const root = storedRoot(o.node);
-      if (countOf(root) > 0 && held.get(at(port.window)) !== meaning(root)) {
-        problems.push(`${turn}: output ${o.name} holds ${text(held.get(at(port.window)))}, not ${text(root)}`);
-      }
+      const bad = wrong((m.outputs[i] as PortSpec).window, o.node);
+      if (bad) problems.push(`${turn}: output ${o.name} ${bad}`);
     });
     for (const s of m.state) {
-      if (m.outputs.every((o) => at(o.window) !== at(s.next))) problems.push(`state ${s.name} has no next value`);
-      put(s);
+      if (!m.outputs.some((o) => o.window.buffer === s.next.buffer && o.window.offset === s.next.offset))
+        problems.push(`state ${s.name} has no next value`);
+      port(s);
     }
   }
   return problems;

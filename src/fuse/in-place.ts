@@ -1,0 +1,96 @@
+import type { Node } from "../ir/graph.ts";
+import { type Index, ravel, unravel } from "../ir/index-expr.ts";
+import { rowOf } from "../ir/ops.ts";
+import { pointOf } from "./groups.ts";
+import { countOf, permutedFrom, placeOf, readsOf, shapeOf } from "./pull.ts";
+import type { Region } from "./region.ts";
+
+/** Anchors that are their first argument with some elements replaced: written over it, they touch these alone. */
+const updates: ReadonlySet<string> = new Set(["scatterElements", "scatterND", "dynamicUpdateSlice"]);
+
+/**
+ * For each output of a region, the inputs that it may be written over: those of the same elements whose every read is of
+ * the element that is written next. Whether anything else still needs the input is for the plan to say.
+ */
+export function inPlaceInputs(region: Region): ReadonlyMap<Node, readonly Node[]> {
+  const out = new Map<Node, readonly Node[]>();
+  const { family } = region;
+  if (family === "pointwise" || family === "row" || family === "contraction") {
+    const candidates = readAtPoint(region);
+    for (const o of region.outputs) {
+      if (permutedFrom(o) !== o || countOf(o) !== sizeOf(region)) continue;
+      const fits = candidates.filter((n) => n.type.dtype === o.type.dtype);
+      if (fits.length) out.set(o, fits);
+    }
+    return out;
+  }
+  const [anchor] = region.anchors;
+  if (anchor && updates.has(anchor.op) && region.outputs.length === 1 && region.outputs[0] === anchor) {
+    const [base, ...rest] = anchor.args as [Node, ...Node[]];
+    const { root } = placeOf(base);
+    const input = region.inputs.find((n) => n === base || (n === root && countOf(n) === countOf(base)));
+    if (input && !rest.some((n) => reaches(region, n, input))) out.set(anchor, [input]);
+  }
+  return out;
+}
+
+const sizeOf = (region: Region): number => region.space.reduce((n, d) => n * d, 1);
+
+/** Inputs of the region's size that are read at the point being computed and nowhere else. */
+function readAtPoint(region: Region): Node[] {
+  const point = pointOf(region);
+  const here = ravel(point.index, region.space).key;
+  const inputs = new Set(region.inputs);
+  const anchors = new Set(region.anchors);
+  const elsewhere = new Set<Node>();
+  const seen = new Set<string>();
+  const visit = (n: Node, index: readonly Index[]): void => {
+    if (inputs.has(n)) {
+      if (ravel(index, shapeOf(n)).key !== here) elsewhere.add(n);
+      return;
+    }
+    const key = `${n.id}|${index.map((e) => e.key).join()}`;
+    if (seen.has(key)) return;
+    seen.add(key);
+    if (anchors.has(n)) operands(n);
+    else if (n.op === "result") visit(n.args[0] as Node, index);
+    else for (const r of readsOf(n, index)) visit(r.arg, r.index);
+  };
+  const started = new Set<Node>();
+  const operands = (anchor: Node): void => {
+    if (started.has(anchor)) return;
+    started.add(anchor);
+    for (const a of anchor.args) {
+      if (rowOf(anchor.op).kind === "reduction" && countOf(a) === sizeOf(region))
+        visit(a, indexAt(a, point.index, region));
+      else for (const n of region.inputs) if (reaches(region, a, n)) elsewhere.add(n);
+    }
+  };
+  for (const o of region.outputs) {
+    const base = permutedFrom(o);
+    const at = point.of(base);
+    if (at) visit(base, at);
+    else for (const n of region.inputs) if (reaches(region, o, n)) elsewhere.add(n);
+  }
+  for (const a of region.anchors) operands(a);
+  return region.inputs.filter((n) => countOf(n) === sizeOf(region) && !elsewhere.has(n));
+}
+
+function indexAt(n: Node, index: readonly Index[], { space }: Region): readonly Index[] {
+  const shape = shapeOf(n);
+  const same = shape.length === space.length && shape.every((d, i) => d === space[i]);
+  return same ? index : unravel(ravel(index, space), shape);
+}
+
+/** Is `input` read on the way to `n`, inside the region? */
+function reaches(region: Region, n: Node, input: Node): boolean {
+  const inputs = new Set(region.inputs);
+  const seen = new Set<Node>();
+  const visit = (x: Node): boolean => {
+    if (x === input) return true;
+    if (seen.has(x) || inputs.has(x)) return false;
+    seen.add(x);
+    return x.args.some(visit);
+  };
+  return visit(n);
+}

@@ -1,0 +1,73 @@
+import { storageBytes } from "../base/dtype.ts";
+import { bytesOf } from "../fuse/pull.ts";
+import type { Region, Slot } from "../fuse/region.ts";
+import type { Node } from "../ir/graph.ts";
+import type { Window } from "../manifest/manifest.ts";
+import type { Lodging } from "./buffers.ts";
+import type { Block, Layout } from "./layout.ts";
+
+/** A region with its bindings planned, and the windows they are bound to: one for each part of each slot. */
+export interface Bound {
+  readonly region: Region;
+  readonly windows: readonly Window[];
+}
+
+interface Use {
+  readonly input?: Node;
+  readonly output?: Node;
+}
+
+/** Tensors of a region, an output that is written over an input together with it. */
+function usesOf({ inputs, outputs }: Region, layout: Layout): Use[] {
+  const over = new Map<Node, Node>();
+  for (const output of outputs) {
+    const input = layout.inPlace.get(output);
+    if (input) over.set(input, output);
+  }
+  const within = new Set(over.values());
+  return [
+    ...inputs.map((input) => ({ input, ...(over.has(input) ? { output: over.get(input) as Node } : {}) })),
+    ...outputs.filter((o) => !within.has(o)).map((output) => ({ output })),
+  ];
+}
+
+const nodeOf = (u: Use): Node => (u.input ?? u.output) as Node;
+
+/**
+ * Blocks with overlapping tensors that a region reads while it writes something of the shared arenas: there, both would be
+ * bound for writing, which WebGPU refuses.
+ */
+export function readTwice(regions: readonly Region[], layout: Layout): Set<Block> {
+  const out = new Set<Block>();
+  for (const r of regions) {
+    const uses = usesOf(r, layout).map((u) => ({ ...layout.place(nodeOf(u)), bytes: bytesOf(nodeOf(u)) }));
+    uses.forEach((a, i) => {
+      const twice = uses.some(
+        (b, j) => j < i && a.block === b.block && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes,
+      );
+      if (twice) out.add(a.block);
+    });
+  }
+  return out;
+}
+
+/** Windows and accesses of a region's tensors. A buffer that the region writes is bound for writing wherever it is bound. */
+export function bindRegion(region: Region, layout: Layout, lodging: ReadonlyMap<Block, Lodging>, limit: number): Bound {
+  const uses = usesOf(region, layout);
+  const written = new Set(
+    uses.flatMap((u) => (u.output ? [(lodging.get(layout.place(u.output).block) as Lodging).buffer] : [])),
+  );
+  const windows: Window[] = [];
+  const slots = uses.map((u): Slot => {
+    const n = nodeOf(u);
+    const { block, offset } = layout.place(n);
+    const { buffer, offset: base } = lodging.get(block) as Lodging;
+    const access = written.has(buffer) ? "read_write" : "read";
+    const size = bytesOf(n);
+    const step = size <= limit ? size : Math.floor(limit / 256) * 256;
+    for (let at = 0; at < size; at += step)
+      windows.push({ buffer, offset: base + offset + at, size: Math.min(step, size - at) });
+    return { ...u, access, ...(step < size ? { part: step / storageBytes[n.type.dtype] } : {}) };
+  });
+  return { region: { ...region, slots }, windows };
+}

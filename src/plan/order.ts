@@ -1,0 +1,176 @@
+import { inPlaceInputs } from "../fuse/in-place.ts";
+import { bytesOf, placeOf } from "../fuse/pull.ts";
+import type { Region } from "../fuse/region.ts";
+import type { Graph, Node } from "../ir/graph.ts";
+import { packsOf, rootsOf } from "./tensors.ts";
+
+/**
+ * An order of the regions in which little is alive at a time: of the regions that are ready, those that free more than they
+ * take come first, the others in the order they were given. A list scheduling as in Sethi and Ullman's for registers;
+ * the given order is kept where that is no worse. A region that overwrites a state waits for those that still read it.
+ */
+export function orderRegions(regions: readonly Region[], graph: Graph): readonly Region[] {
+  const tasks = tasksOf(regions, graph);
+  const natural = topological(tasks);
+  const greedy = leastFirst(tasks);
+  const best = peakOf(tasks, greedy) < peakOf(tasks, natural) ? greedy : natural;
+  return best.map((i) => regions[i] as Region);
+}
+
+interface Task {
+  /** Tasks that must have run. */
+  readonly needs: ReadonlySet<number>;
+  readonly reads: readonly Node[];
+  /** Scratch tensors written, and their bytes beyond those of an operand that they may replace. */
+  readonly writes: readonly Node[];
+  readonly over: ReadonlyMap<Node, readonly Node[]>;
+}
+
+function tasksOf(regions: readonly Region[], graph: Graph): readonly Task[] {
+  const writer = new Map<Node, number>();
+  regions.forEach((r, i) => {
+    for (const n of r.outputs) writer.set(n, i);
+  });
+  const lasting = new Set(packsOf(graph).flatMap(rootsOf));
+  const needs = regions.map((r) => new Set(r.inputs.flatMap((n) => rootsOf(n).flatMap((x) => writer.get(x) ?? []))));
+  holdBack(regions, graph, writer, needs);
+  return regions.map((r, i) => {
+    const over = inPlaceInputs(r);
+    const scratch = (n: Node): boolean => writer.has(n) && !lasting.has(n);
+    return {
+      needs: needs[i] as Set<number>,
+      reads: [...new Set(r.inputs.map((n) => placeOf(n).root))].filter(scratch),
+      writes: r.outputs.filter(scratch),
+      over: new Map([...over].map(([o, list]) => [o, list.map((n) => placeOf(n).root)])),
+    };
+  });
+}
+
+/** Readers of a state's old value come before the region that computes the new one, where that closes no cycle. */
+function holdBack(
+  regions: readonly Region[],
+  graph: Graph,
+  writer: ReadonlyMap<Node, number>,
+  needs: readonly Set<number>[],
+): void {
+  const states = new Map(graph.inputs.filter((n) => n.attrs.role === "state").map((n) => [n.attrs.name as string, n]));
+  const readers = new Map<Node, number[]>();
+  regions.forEach((r, i) => {
+    for (const root of new Set(r.inputs.flatMap(rootsOf))) readers.set(root, [...(readers.get(root) ?? []), i]);
+  });
+  const wanted = new Map<number, Set<number>>();
+  for (const o of graph.outputs) {
+    const state = states.get(o.name);
+    if (!state) continue;
+    for (const root of rootsOf(o.node)) {
+      const w = writer.get(root);
+      if (w === undefined) continue;
+      const before = wanted.get(w) ?? new Set();
+      wanted.set(w, before);
+      for (const r of readers.get(state) ?? []) if (r !== w) before.add(r);
+    }
+  }
+  for (const [w, before] of wanted) {
+    const after = dependents(w, needs);
+    for (const r of before) if (!after.has(r)) (needs[w] as Set<number>).add(r);
+  }
+}
+
+/** Everything that needs `from`, directly or not. */
+function dependents(from: number, needs: readonly ReadonlySet<number>[]): Set<number> {
+  const users: number[][] = needs.map(() => []);
+  needs.forEach((list, i) => {
+    for (const n of list) (users[n] as number[]).push(i);
+  });
+  const out = new Set<number>();
+  const stack = [from];
+  for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
+    for (const u of users[at] as number[]) {
+      if (out.has(u)) continue;
+      out.add(u);
+      stack.push(u);
+    }
+  }
+  return out;
+}
+
+function topological(tasks: readonly Task[]): number[] {
+  const done = new Set<number>();
+  const out: number[] = [];
+  const visit = (i: number): void => {
+    if (done.has(i)) return;
+    done.add(i);
+    for (const n of [...(tasks[i] as Task).needs].sort((a, b) => a - b)) visit(n);
+    out.push(i);
+  };
+  tasks.forEach((_, i) => {
+    visit(i);
+  });
+  return out;
+}
+
+/** What is alive while the tasks run one after the other. */
+class Live {
+  bytes = 0;
+  peak = 0;
+  private readonly tasks: readonly Task[];
+  private readonly left = new Map<Node, number>();
+
+  constructor(tasks: readonly Task[]) {
+    this.tasks = tasks;
+    for (const t of tasks) for (const n of t.reads) this.left.set(n, (this.left.get(n) ?? 0) + 1);
+  }
+
+  /** Bytes that running the task adds: negative when it frees more than it takes. */
+  change(i: number): number {
+    const { reads, writes } = this.tasks[i] as Task;
+    let sum = 0;
+    for (const n of writes) if (this.left.has(n)) sum += bytesOf(n);
+    for (const n of reads) if (this.left.get(n) === 1) sum -= bytesOf(n);
+    return sum;
+  }
+
+  run(i: number): void {
+    const { reads, writes, over } = this.tasks[i] as Task;
+    const replaced = new Set<Node>();
+    let taken = 0;
+    for (const o of writes) {
+      const under = over.get(o)?.find((n) => !replaced.has(n) && reads.includes(n) && this.left.get(n) === 1);
+      if (under) replaced.add(under);
+      else taken += bytesOf(o);
+    }
+    this.peak = Math.max(this.peak, this.bytes + taken);
+    this.bytes += this.change(i);
+    for (const n of reads) this.left.set(n, (this.left.get(n) as number) - 1);
+  }
+}
+
+function peakOf(tasks: readonly Task[], order: readonly number[]): number {
+  const live = new Live(tasks);
+  for (const i of order) live.run(i);
+  return live.peak;
+}
+
+function leastFirst(tasks: readonly Task[]): number[] {
+  const live = new Live(tasks);
+  const missing = tasks.map((t) => t.needs.size);
+  const users: number[][] = tasks.map(() => []);
+  tasks.forEach((t, i) => {
+    for (const n of t.needs) (users[n] as number[]).push(i);
+  });
+  const ready = new Set(tasks.flatMap((_, i) => (missing[i] === 0 ? [i] : [])));
+  const out: number[] = [];
+  while (ready.size > 0) {
+    let best = -1;
+    let least = 0;
+    for (const i of ready) {
+      const change = Math.min(0, live.change(i));
+      if (best < 0 || change < least || (change === least && i < best)) [best, least] = [i, change];
+    }
+    ready.delete(best);
+    live.run(best);
+    out.push(best);
+    for (const u of users[best] as number[]) if (--(missing[u] as number) === 0) ready.add(u);
+  }
+  return out;
+}
