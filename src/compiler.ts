@@ -18,6 +18,8 @@ import { writeKernel } from "./wgsl/write.ts";
 export interface CompileOptions {
   /** Default `profit`. */
   readonly fuse?: FuseMode;
+  /** Bytes to leave free behind every tensor, so that a device that checks memory finds what writes there. */
+  readonly guard?: number;
 }
 
 export interface Compiled {
@@ -40,7 +42,9 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
   }
   const mode = options.fuse ?? "profit";
   const limit = capabilities.limits.maxStorageBuffersPerShaderStage;
-  const legal = legalise(optimise(graph), limit);
+  const { maxStorageBufferBindingSize, maxBufferSize } = capabilities.limits;
+  const largestBinding = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const legal = legalise(optimise(graph, { largestBinding }), limit);
   const split = splitSetup(legal);
   const parts = { setup: split.setup, main: legalise(split.main, limit) };
   const once = parts.setup.outputs.length ? fuse(parts.setup, capabilities, mode) : undefined;
@@ -51,6 +55,7 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
     setup: once ? withElements(once) : [],
     main: withElements(each),
     capabilities,
+    guard: options.guard ?? 0,
   });
   const setup = steps(planned.setup, capabilities);
   const main = steps(planned.main, capabilities);

@@ -19,6 +19,7 @@ export {
 } from "./ir/dim.ts";
 export type { Graph } from "./ir/graph.ts";
 export type { Manifest } from "./manifest/manifest.ts";
+export type { MemoryReport, MemoryRow } from "./plan/memory.ts";
 export { type CompileOptions, compile, type ExplainOptions, type ManifestOptions, Program } from "./program.ts";
 export {
   type Capabilities,

@@ -7,6 +7,7 @@ import { type ExplainReport, makeReport } from "./fuse/explain.ts";
 import { bindGraph, type Graph, graphDims } from "./ir/graph.ts";
 import { print } from "./ir/print.ts";
 import type { Capabilities, Manifest } from "./manifest/manifest.ts";
+import { type MemoryReport, memoryReport } from "./plan/memory.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { profiles } from "./runtime/profiles.ts";
 import { type LoadOptions, loadProgram, type Session } from "./session.ts";
@@ -68,11 +69,11 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
   }
 
   /** @internal The kernels and the plan for sizes and a device. */
-  compiled(dims: Dims, capabilities: Capabilities, fuse: FuseMode = this.#fuse): Compiled {
-    const key = JSON.stringify([Object.entries(dims).sort(), capabilities, fuse]);
+  compiled(dims: Dims, capabilities: Capabilities, fuse: FuseMode = this.#fuse, guard = 0): Compiled {
+    const key = JSON.stringify([Object.entries(dims).sort(), capabilities, fuse, guard]);
     const known = this.#compiled.get(key);
     this.#compiled.delete(key);
-    const made = known ?? compileGraph(this.bind(dims), capabilities, { fuse });
+    const made = known ?? compileGraph(this.bind(dims), capabilities, { fuse, guard });
     this.#compiled.set(key, made);
     if (this.#compiled.size > kept) this.#compiled.delete(this.#compiled.keys().next().value as string);
     return made;
@@ -109,6 +110,18 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
       ...report,
       notes: [`assuming ${dimsText(assumed)}: explain({ dims }) for other sizes`, ...report.notes],
     });
+  }
+
+  /**
+   * What the program takes of memory and when: the planned bytes, the least that any plan of its steps takes, and every
+   * tensor with its place and the dispatches that need it. `String(report)` is a table, `report.svg()` a drawing.
+   */
+  memory(options?: ExplainOptions): MemoryReport {
+    const o = readOptions("memory", options, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
+    const given = checkDims(o.dims ?? {}, this.dims.keys());
+    const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
+    const fuse = oneOf("memory", "fuse", o.fuse, modes);
+    return memoryReport(this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, fuse).manifest);
   }
 
   /**

@@ -134,7 +134,7 @@ export async function loadProgram(
   const roles = rolesOf(program.graph);
   const weights = valuesFor(program.traced, roles, "weight", o.weights);
   const state = valuesFor(program.traced, roles, "state", o.state);
-  const { manifest } = program.compiled(dims, gpu.capabilities, fuse);
+  const { manifest } = program.compiled(dims, gpu.capabilities, fuse, gpu.checkMemory ? 256 : 0);
   const { onProgress, concurrency, strict, signal } = o;
   const inner = await loadManifest(gpu, manifest, {
     weights: plainValues(manifest.weights, weights),

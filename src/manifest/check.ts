@@ -8,6 +8,7 @@ import type {
   KernelSpec,
   Manifest,
   PortSpec,
+  SpanSpec,
   Window,
 } from "./manifest.ts";
 
@@ -133,6 +134,9 @@ const manifest = record<Manifest>({
   capabilities,
   kernels: list(kernel),
   buffers: list(buffer),
+  spans: list(record<SpanSpec>({ label: text, window, first: integer(0), last: integer(0) })),
+  leastBytes: integer(0),
+  guard: integer(0, undefined, 256),
   inputs: list(port),
   weights: list(port),
   state: list(record<PortSpec & { next: Window }>({ ...portFields, next: window })),
@@ -151,6 +155,12 @@ export function checkManifest(value: unknown): Manifest {
     if (b.init && (b.role !== "const" || b.init.length * 4 > b.size)) {
       wrong(`manifest.buffers[${i}].init`, `does not fit a ${b.role} buffer of ${b.size} bytes`);
     }
+  });
+  m.spans.forEach((s, i) => {
+    inside(m, s.window, `manifest.spans[${i}].window`);
+    const steps = m.setup.length + m.dispatches.length;
+    if (s.first > s.last || s.last > steps)
+      wrong(`manifest.spans[${i}]`, `lasts from ${s.first} to ${s.last} of ${steps} steps`);
   });
   checkPorts(m, "inputs", "input");
   checkPorts(m, "weights", "weight");

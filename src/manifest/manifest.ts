@@ -68,6 +68,18 @@ export interface DispatchSpec {
   readonly workgroups: readonly [number, number, number];
 }
 
+/**
+ * Memory that a tensor, or several in turn, need from step `first` to step `last`, both included. Steps count the
+ * dispatches of `setup` and then those of a run; `last` is their number for what is needed after the run.
+ */
+export interface SpanSpec {
+  /** For people: ops and shapes. */
+  readonly label: string;
+  readonly window: Window;
+  readonly first: number;
+  readonly last: number;
+}
+
 /** A tensor that crosses the border of a program. `name` is its path in the tree of inputs or outputs, joined by dots. */
 export interface PortSpec {
   readonly name: string;
@@ -82,6 +94,12 @@ export interface Manifest {
   readonly capabilities: Capabilities;
   readonly kernels: readonly KernelSpec[];
   readonly buffers: readonly BufferSpec[];
+  /** Who has which part of the shared buffers when. */
+  readonly spans: readonly SpanSpec[];
+  /** Bytes that any plan of these steps needs: what lasts, and the most that is needed besides at one step. */
+  readonly leastBytes: number;
+  /** Bytes left free behind every tensor, to find out who writes there; 0 but for debugging. */
+  readonly guard: number;
   /** Given every run. */
   readonly inputs: readonly PortSpec[];
   /** Given once at load. */

@@ -4,6 +4,7 @@ import { openDevice as open, setAdapterOpener } from "../runtime/device.ts";
 import type { Gpu } from "../runtime/gpu.ts";
 import type { OpenDeviceOptions } from "../runtime/index.ts";
 import { openAdapter } from "./adapters.ts";
+import { fromEnvironment } from "./device.ts";
 
 // Code frames of errors show the user's own lines.
 setSourceReader((file) => {
@@ -15,6 +16,7 @@ setSourceReader((file) => {
 });
 
 export * from "../index.ts";
+export { type FileSource, openFile, saveFile } from "./files.ts";
 
 /**
  * Opens a WebGPU device, in Node on an adapter that Dawn opens: what `adapter` or the environment variable
@@ -24,5 +26,5 @@ export * from "../index.ts";
 export function openDevice(options?: OpenDeviceOptions): Promise<Gpu> {
   // Installed by the call: an import for its effect alone would be dropped by bundlers.
   setAdapterOpener(openAdapter);
-  return open(options);
+  return open(fromEnvironment(options ?? {}));
 }

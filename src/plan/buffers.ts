@@ -20,7 +20,12 @@ export interface Buffers {
  * Blocks that last get a buffer each; the others share arenas, at offsets where nothing that is needed at the same time
  * overlaps. Those in `alone` share nothing: in one dispatch a buffer is read or written as a whole.
  */
-export function lodge(blocks: readonly Block[], alone: ReadonlySet<Block>, capabilities: Capabilities): Buffers {
+export function lodge(
+  blocks: readonly Block[],
+  alone: ReadonlySet<Block>,
+  capabilities: Capabilities,
+  guard: number,
+): Buffers {
   const specs: BufferSpec[] = [];
   const lodging = new Map<Block, Lodging>();
   const passing: Block[] = [];
@@ -32,12 +37,12 @@ export function lodge(blocks: readonly Block[], alone: ReadonlySet<Block>, capab
     lodging.set(b, { buffer: specs.length, offset: 0 });
     specs.push({
       role: b.role,
-      size: b.bytes,
+      size: guard ? aligned(b.bytes) + guard : b.bytes,
       ...(b.init ? { init: b.init } : {}),
       ...(b.clear ? { clear: true } : {}),
     });
   }
-  const spans = passing.map((b) => ({ bytes: aligned(b.bytes), first: b.first, last: b.last }));
+  const spans = passing.map((b) => ({ bytes: aligned(b.bytes) + guard, first: b.first, last: b.last }));
   const { at, sizes } = arrange(spans, capabilities.limits.maxBufferSize);
   passing.forEach((b, i) => {
     const { arena, offset } = at[i] as (typeof at)[0];

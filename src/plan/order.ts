@@ -13,7 +13,8 @@ export function orderRegions(regions: readonly Region[], graph: Graph): readonly
   const tasks = tasksOf(regions, graph);
   const natural = topological(tasks);
   const greedy = leastFirst(tasks);
-  const best = peakOf(tasks, greedy) < peakOf(tasks, natural) ? greedy : natural;
+  const [a, b] = [costOf(tasks, greedy), costOf(tasks, natural)];
+  const best = a.peak < b.peak || (a.peak === b.peak && a.sum < b.sum) ? greedy : natural;
   return best.map((i) => regions[i] as Region);
 }
 
@@ -145,10 +146,15 @@ class Live {
   }
 }
 
-function peakOf(tasks: readonly Task[], order: readonly number[]): number {
+/** The most that is alive at one time, and what is alive summed over time. */
+function costOf(tasks: readonly Task[], order: readonly number[]): { readonly peak: number; readonly sum: number } {
   const live = new Live(tasks);
-  for (const i of order) live.run(i);
-  return live.peak;
+  let sum = 0;
+  for (const i of order) {
+    live.run(i);
+    sum += live.bytes;
+  }
+  return { peak: live.peak, sum };
 }
 
 function leastFirst(tasks: readonly Task[]): number[] {

@@ -4,11 +4,19 @@ import type { Region } from "../fuse/region.ts";
 import type { Parts } from "../fuse/setup.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { kernelKey } from "../manifest/key.ts";
-import type { Capabilities, DispatchSpec, KernelSpec, Manifest, PortSpec, Window } from "../manifest/manifest.ts";
+import type {
+  Capabilities,
+  DispatchSpec,
+  KernelSpec,
+  Manifest,
+  PortSpec,
+  SpanSpec,
+  Window,
+} from "../manifest/manifest.ts";
 import type { Kernel } from "../wgsl/kernel.ts";
 import { type Bound, bindRegion, readTwice } from "./bind.ts";
 import { type Buffers, type Lodging, lodge } from "./buffers.ts";
-import { type Layout, layOut } from "./layout.ts";
+import { type Block, type Layout, lasts, layOut } from "./layout.ts";
 import { orderRegions } from "./order.ts";
 
 export interface PlanInput {
@@ -18,6 +26,8 @@ export interface PlanInput {
   readonly setup: readonly Region[];
   readonly main: readonly Region[];
   readonly capabilities: Capabilities;
+  /** Bytes to leave free behind every tensor, a multiple of 256. */
+  readonly guard?: number;
 }
 
 /** Where everything lies and in which order it is computed; kernels are written for its regions. */
@@ -43,7 +53,7 @@ export function plan(input: PlanInput): Plan {
   for (const r of [...setup, ...main]) for (const n of r.outputs) checkSize(n, capabilities);
   for (const n of graph.inputs) checkSize(n, capabilities);
   const layout = layOut({ graph, parts, setup, main });
-  const buffers = lodge(layout.blocks, readTwice([...setup, ...main], layout), capabilities);
+  const buffers = lodge(layout.blocks, readTwice([...setup, ...main], layout), capabilities, input.guard ?? 0);
   const limit = capabilities.limits.maxStorageBufferBindingSize;
   const bind = (r: Region): Bound => bindRegion(r, layout, buffers.lodging, limit);
   return { input, layout, buffers, setup: setup.map(bind), main: main.map(bind) };
@@ -94,11 +104,20 @@ export function manifestOf(p: Plan, setup: readonly Step[], main: readonly Step[
     dispatches: dispatches(main),
     kernels: kernels.list,
     buffers: p.buffers.specs,
+    spans: p.layout.blocks.filter((b) => !lasts(b)).map((b) => spanOf(b, p)),
+    leastBytes: p.buffers.leastBytes,
+    guard: p.input.guard ?? 0,
     inputs: ports("data"),
     weights: ports("weight"),
     state,
     outputs,
   };
+}
+
+function spanOf(b: Block, p: Plan): SpanSpec {
+  const { buffer, offset } = p.buffers.lodging.get(b) as Lodging;
+  const label = b.nodes.map((n) => `${n.op} ${n.type.dtype}[${shapeOf(n).join(", ")}]`).join(", then ");
+  return { label, window: { buffer, offset, size: b.bytes }, first: b.first, last: b.last };
 }
 
 /** Kernels of one text and layout are one entry. */

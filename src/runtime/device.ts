@@ -16,6 +16,11 @@ export interface OpenDeviceOptions {
   /** Longest time any one wait for the device may take, in milliseconds. Default 300,000. */
   readonly timeoutMs?: number | undefined;
   readonly powerPreference?: GPUPowerPreference | undefined;
+  /**
+   * For debugging: freed memory is filled with NaN, and writes outside of a tensor make the run fail with
+   * `memory-damaged`. Slow.
+   */
+  readonly checkMemory?: boolean | undefined;
 }
 
 /** Opens an adapter where there is no `navigator.gpu`. */
@@ -35,13 +40,13 @@ export function setAdapterOpener(opener: AdapterOpener): void {
  * `unknown-profile`, `profile-unavailable` or `no-device`.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
-  checkOptions("openDevice", options, ["adapter", "profile", "device", "timeoutMs", "powerPreference"]);
+  checkOptions("openDevice", options, ["adapter", "profile", "device", "timeoutMs", "powerPreference", "checkMemory"]);
   const profile = profileOf(options.profile);
-  const { device: given, timeoutMs } = options;
+  const { device: given, timeoutMs, checkMemory } = options;
   if (given) {
     const info = given.adapterInfo as GPUAdapterInfo | undefined;
     const capabilities = profile ?? capabilitiesOf(given, info, "own");
-    return new Gpu(given, capabilities, { adapterName: "own", info, timeoutMs, borrowed: true });
+    return new Gpu(given, capabilities, { adapterName: "own", info, timeoutMs, checkMemory, borrowed: true });
   }
   const { name, adapter } = await (openAdapter ?? openInBrowser)(options.adapter, options);
   const descriptor = deviceDescriptor(adapter, profile);
@@ -51,7 +56,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   const info = adapter.info as GPUAdapterInfo | undefined;
   const actual = capabilitiesOf(device, info, name);
   const capabilities = profile ? { ...profile, software: actual.software } : actual;
-  return new Gpu(device, capabilities, { adapterName: name, info, timeoutMs });
+  return new Gpu(device, capabilities, { adapterName: name, info, timeoutMs, checkMemory });
 }
 
 function profileOf(profile: OpenDeviceOptions["profile"]): Capabilities | undefined {

@@ -21,6 +21,7 @@ export interface GpuOptions {
   readonly timeoutMs?: number | undefined;
   /** The device belongs to the caller: `dispose` leaves it alive. */
   readonly borrowed?: boolean | undefined;
+  readonly checkMemory?: boolean | undefined;
 }
 
 /**
@@ -36,6 +37,8 @@ export class Gpu {
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly adapterName: string;
   readonly info: GPUAdapterInfo | undefined;
+  /** Whether programs run so that misuse of memory shows: see {@link MemoryChecks}. */
+  readonly checkMemory: boolean;
   /** @internal */
   readonly pool: BufferPool;
 
@@ -55,6 +58,7 @@ export class Gpu {
     this.info = options.info;
     this.#timeoutMs = options.timeoutMs ?? 300_000;
     this.#borrowed = options.borrowed ?? false;
+    this.checkMemory = options.checkMemory ?? false;
     this.pipelines = new PipelineCache(this);
     this.pool = new BufferPool(this);
     device.addEventListener("uncapturederror", this.#onError);

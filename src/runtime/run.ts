@@ -38,6 +38,11 @@ export interface StartOptions extends WaitOptions {
   readonly passes?: EncodePasses | undefined;
 }
 
+interface CheckedOptions extends StartOptions {
+  /** For each call, where memory is checked. */
+  readonly checks?: readonly (EncodePasses | undefined)[];
+}
+
 /** Encodes a run's dispatches; returns how many there were. */
 export type EncodePasses = (
   encoder: GPUCommandEncoder,
@@ -45,7 +50,8 @@ export type EncodePasses = (
   groupOf: (step: Step) => GPUBindGroup,
 ) => number;
 
-const onePass: EncodePasses = (encoder, steps, groupOf) => {
+/** All dispatches in one compute pass. */
+export const onePass: EncodePasses = (encoder, steps, groupOf) => {
   const pass = encoder.beginComputePass();
   const count = encodeSteps(pass, steps, groupOf);
   pass.end();
@@ -72,7 +78,15 @@ function needs(c: Call, options: StartOptions): Record<keyof typeof lists, numbe
  * Encodes and submits runs as one command buffer, in order. With everything at hand this happens before the function
  * returns; else memory and bind groups are made first, and later calls wait their turn.
  */
-export function startCalls(gpu: Gpu, calls: readonly Call[], options: StartOptions): Promise<Results[]> {
+export async function startCalls(gpu: Gpu, calls: readonly Call[], options: StartOptions): Promise<Results[]> {
+  if (!gpu.checkMemory || options.passes) return start(gpu, calls, options);
+  const checks = calls.map((c) => c.session.loaded.checks?.run());
+  const results = await start(gpu, calls, { ...options, checks: checks.map((c) => c?.passes) });
+  for (const c of checks) await c?.verify(options);
+  return results;
+}
+
+function start(gpu: Gpu, calls: readonly Call[], options: CheckedOptions): Promise<Results[]> {
   // The caller may change its arrays as soon as this function has returned.
   let mine = calls;
   const copy = (): void => {
@@ -89,7 +103,7 @@ export function startCalls(gpu: Gpu, calls: readonly Call[], options: StartOptio
   const done = (): void => {
     for (const l of held.splice(0)) l.release();
   };
-  const start = (): Results[] | Promise<Results[]> => {
+  const go = (): Results[] | Promise<Results[]> => {
     gpu.check();
     if (options.signal?.aborted) throw aborted("the run", options.signal);
     if (acquireNow(gpu, mine, options)) {
@@ -99,7 +113,7 @@ export function startCalls(gpu: Gpu, calls: readonly Call[], options: StartOptio
     if (mine === calls) copy();
     return startSlowly(gpu, mine, options);
   };
-  return gpu.inOrder(start).finally(done);
+  return gpu.inOrder(go).finally(done);
 }
 
 const ownBytes = (input: BoundInputs["inputs"][number]): BoundInputs["inputs"][number] =>
@@ -127,7 +141,7 @@ function giveBack(calls: readonly Call[]): void {
   for (const c of calls) for (const list of listNames) for (const l of c[list].splice(0)) l.release();
 }
 
-async function startSlowly(gpu: Gpu, calls: readonly Call[], options: StartOptions): Promise<Results[]> {
+async function startSlowly(gpu: Gpu, calls: readonly Call[], options: CheckedOptions): Promise<Results[]> {
   try {
     for (const call of calls) {
       const sizes = needs(call, options);
@@ -149,7 +163,7 @@ async function startSlowly(gpu: Gpu, calls: readonly Call[], options: StartOptio
   }
 }
 
-function encodeGuarded(gpu: Gpu, calls: readonly Call[], groups: Groups, options: StartOptions): Results[] {
+function encodeGuarded(gpu: Gpu, calls: readonly Call[], groups: Groups, options: CheckedOptions): Results[] {
   try {
     const { epoch } = gpu;
     gpu.guard("run the program", () => encode(gpu, calls, groups, options));
@@ -239,13 +253,17 @@ async function makeGroups(gpu: Gpu, calls: readonly Call[], options: WaitOptions
   }
 }
 
-function encode(gpu: Gpu, calls: readonly Call[], groups: Groups, options: StartOptions): void {
+function encode(gpu: Gpu, calls: readonly Call[], groups: Groups, options: CheckedOptions): void {
   const encoder = gpu.device.createCommandEncoder();
   let dispatches = 0;
   calls.forEach((call, n) => {
     encodeInputs(gpu, encoder, call, options.slots ?? false);
     const { steps } = call.session.loaded.storage;
-    dispatches += (options.passes ?? onePass)(encoder, steps, (s) => groups[n]!.get(s) ?? s.group);
+    dispatches += (options.passes ?? options.checks?.[n] ?? onePass)(
+      encoder,
+      steps,
+      (s) => groups[n]!.get(s) ?? s.group,
+    );
     encodeOutputs(encoder, call);
   });
   gpu.submit([encoder.finish()]);

@@ -1,12 +1,13 @@
 import { fail } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { Manifest, PortSpec } from "../manifest/manifest.ts";
+import { MemoryChecks } from "./check-memory.ts";
 import { aboutBuffers } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { type BoundInputs, bindInputs, type InputValue } from "./inputs.ts";
 import { checkOptions } from "./options.ts";
-import { type Call, makeCall, startCalls } from "./run.ts";
-import { encodeSteps, replaceable, type Storage } from "./storage.ts";
+import { type Call, makeCall, onePass, startCalls } from "./run.ts";
+import { replaceable, type Storage } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
 import { bytesOf } from "./values.ts";
 import { prepare, type WarmupOptions } from "./warmup.ts";
@@ -31,6 +32,8 @@ export interface Loaded {
   readonly manifest: Manifest;
   readonly storage: Storage;
   readonly stateMoves: readonly StateMove[];
+  /** Where the device checks memory. */
+  readonly checks: MemoryChecks | undefined;
   /** Outputs that runs hand out: an output that is the new value of a state is read from the state instead. */
   readonly results: readonly PortSpec[];
 }
@@ -125,6 +128,7 @@ export class Session {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#endStrict?.();
+    this.#loaded.checks?.dispose();
     this.#loaded.storage.release();
   }
 
@@ -152,15 +156,17 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
   const { storage } = await prepare(gpu, m, given, options, warm).catch((e: unknown) => {
     throw aboutBuffers(e, weights.foreign);
   });
+  const checks = gpu.checkMemory ? new MemoryChecks(gpu, m, storage) : undefined;
   try {
-    const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m), results: resultsOf(m) };
+    const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m), checks, results: resultsOf(m) };
     await gpu.inOrder(() => gpu.guard("write constants", () => writeConstants(loaded)));
     await upload(loaded, "weights", weights, options);
     await upload(loaded, "state", state, options);
-    if (storage.setup.length > 0) await gpu.inOrder(() => gpu.scoped("run setup", () => runSetup(loaded), options));
+    if (storage.setup.length > 0) await setUp(loaded, options);
     gpu.check();
     return new Session(loaded, options.strict ? gpu.pipelines.forbidLate() : undefined);
   } catch (e) {
+    checks?.dispose();
     storage.release();
     throw aboutBuffers(e, [...weights.foreign, ...state.foreign]);
   }
@@ -181,12 +187,15 @@ function writeConstants({ gpu, manifest, storage }: Loaded): void {
   });
 }
 
-function runSetup({ gpu, storage }: Loaded): void {
-  const encoder = gpu.device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  gpu.counters.setupDispatches += encodeSteps(pass, storage.setup);
-  pass.end();
-  gpu.submit([encoder.finish()]);
+async function setUp({ gpu, storage, checks }: Loaded, options: WaitOptions): Promise<void> {
+  const checked = checks?.setup();
+  const run = (): void => {
+    const encoder = gpu.device.createCommandEncoder();
+    gpu.counters.setupDispatches += (checked?.passes ?? onePass)(encoder, storage.setup, (s) => s.group);
+    gpu.submit([encoder.finish()]);
+  };
+  await gpu.inOrder(() => gpu.scoped("run setup", run, options));
+  await checked?.verify(options);
 }
 
 /** Writes values into the windows of their ports. Buffers that were bound in place need nothing. */

@@ -105,10 +105,11 @@ export async function makeStorage(
     const inputBuffers = new Set(m.inputs.map((p) => p.window.buffer));
     const rebindable = new Set([...replaceable(m)].filter((b) => inputBuffers.has(b)));
     const groups = new Map<string, GPUBindGroup>();
+    const reach = gpu.checkMemory ? reachOf(m, rebindable) : undefined;
     const bind = (d: DispatchSpec): Step => {
       const pipeline = pipelines[d.kernel]!;
       const key = `${pipeline.kernel.bindings} ${d.bindings.map((w) => `${w.buffer}:${w.offset}:${w.size}`)}`;
-      const group = groups.get(key) ?? bindGroup(gpu, pipeline, d, places);
+      const group = groups.get(key) ?? bindGroup(gpu, pipeline, d, places, reach);
       groups.set(key, group);
       const inputs = d.bindings.flatMap((w, binding) =>
         rebindable.has(w.buffer) ? [{ binding, buffer: w.buffer }] : [],
@@ -127,12 +128,30 @@ export async function makeStorage(
   }
 }
 
+/**
+ * How far a binding may reach beyond its window where memory is checked: into the guard behind it, so that an index past
+ * the end hits the guard and is not clamped.
+ */
+function reachOf(m: Manifest, rebindable: ReadonlySet<number>): (w: Window) => number {
+  const ends = new Map(m.spans.map(({ window: w }) => [`${w.buffer}:${w.offset + w.size}`, guardSize(w.size, m)]));
+  const shared = new Set(m.spans.map((s) => s.window.buffer));
+  m.buffers.forEach((b, i) => {
+    if (!shared.has(i) && !rebindable.has(i)) ends.set(`${i}:${b.size - m.guard}`, m.guard);
+  });
+  return (w) => ends.get(`${w.buffer}:${w.offset + w.size}`) ?? 0;
+}
+
+/** Bytes between the end of a tensor of `size` bytes and what lies behind it. */
+export const guardSize = (size: number, m: Manifest): number =>
+  m.guard === 0 ? 0 : Math.ceil(size / 256) * 256 - size + m.guard;
+
 /** A bind group of a dispatch over `places`, buffer by buffer of the manifest. */
 export function bindGroup(
   gpu: Gpu,
   pipeline: Pipeline,
   d: DispatchSpec,
   places: readonly Place[] | ((buffer: number) => Place),
+  reach: (w: Window) => number = () => 0,
 ): GPUBindGroup {
   const placeOf = typeof places === "function" ? places : (i: number) => places[i]!;
   gpu.counters.bindGroups++;
@@ -141,7 +160,7 @@ export function bindGroup(
     layout: pipeline.layout,
     entries: d.bindings.map((w, binding) => {
       const { buffer, offset } = placeOf(w.buffer);
-      return { binding, resource: { buffer, offset: offset + w.offset, size: w.size } };
+      return { binding, resource: { buffer, offset: offset + w.offset, size: w.size + reach(w) } };
     }),
   });
 }

@@ -17,6 +17,7 @@ import type {
 import { optimise } from "../../src/passes/pipeline.ts";
 import type { Bound } from "../../src/plan/bind.ts";
 import { manifestOf, type Plan, plan, type Step } from "../../src/plan/plan.ts";
+import type { Kernel } from "../../src/wgsl/kernel.ts";
 import { writeKernel } from "../../src/wgsl/write.ts";
 
 export type FuseMode = "profit" | "legal" | "off";
@@ -28,10 +29,25 @@ export interface Planned {
   readonly manifest: Manifest;
 }
 
-/** What the compiler makes of a graph, with its plan. */
-export function planned(graph: Graph, capabilities: Capabilities, mode: FuseMode): Planned {
+/** A kernel without a text, for plans that are looked at but not run. */
+const wordless = (region: Region): Kernel => ({
+  wgsl: "fn main() {}",
+  bindings: slotsOf(region).flatMap((s) => {
+    const n = countOf((s.input ?? s.output) as Node);
+    return Array.from({ length: s.part ? Math.ceil(n / s.part) : 1 }, () => s.access);
+  }),
+  variant: "none",
+  workgroupSize: [1, 1, 1],
+  workgroups: [1, 1, 1],
+  requires: { f16: false, subgroups: false, workgroupBytes: 0 },
+});
+
+/** What the compiler makes of a graph, with its plan; with or without kernels. */
+export function planned(graph: Graph, capabilities: Capabilities, mode: FuseMode, kernels = true): Planned {
   const limit = capabilities.limits.maxStorageBuffersPerShaderStage;
-  const legal = legalise(optimise(graph), limit);
+  const { maxStorageBufferBindingSize, maxBufferSize } = capabilities.limits;
+  const largestBinding = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  const legal = legalise(optimise(graph, { largestBinding }), limit);
   const split = splitSetup(legal);
   const parts = { setup: split.setup, main: legalise(split.main, limit) };
   const regions = (g: Graph): Region[] =>
@@ -45,7 +61,11 @@ export function planned(graph: Graph, capabilities: Capabilities, mode: FuseMode
   };
   const made = plan(input);
   const steps = (list: readonly Bound[]): Step[] =>
-    list.map((b) => ({ ...b, kernel: writeKernel(b.region, capabilities), label: b.region.family }));
+    list.map((b) => ({
+      ...b,
+      kernel: kernels ? writeKernel(b.region, capabilities) : wordless(b.region),
+      label: b.region.family,
+    }));
   const [setup, main] = [steps(made.setup), steps(made.main)];
   return { plan: made, setup, main, manifest: manifestOf(made, setup, main) };
 }
@@ -167,6 +187,8 @@ export function replay({ plan: p, setup, main }: Planned, m: Manifest): string[]
           problems.push(`${where}: writes a ${buffer?.role} buffer`);
         stored.push(() => put(whole, slot.output as Node));
       }
+      if (new Set(slotsOf(region).map((x) => x.input ?? x.output)).size !== slotsOf(region).length)
+        problems.push(`${where}: a tensor is bound twice`);
       if (next !== d.bindings.length) problems.push(`${where}: ${d.bindings.length} bindings for ${next}`);
       for (const s of stored) s();
       problems.push(...aliases(d, k).map((x) => `${where}: ${x}`));
@@ -200,8 +222,6 @@ export function aliases(d: DispatchSpec, k: KernelSpec): string[] {
       const apart = w.offset >= v.offset + v.size || v.offset >= w.offset + w.size;
       if (a !== b) out.push(`buffer ${w.buffer} is read by one binding and written by another`);
       else if (a === "read_write" && !apart) out.push(`bindings ${j} and ${i} write overlapping windows`);
-      else if (a === "read" && v.offset === w.offset && v.size === w.size)
-        out.push(`bindings ${j} and ${i} are the same window`);
     });
   });
   return out;
