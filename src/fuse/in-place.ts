@@ -1,7 +1,7 @@
 import type { Node } from "../ir/graph.ts";
 import { type Index, ravel, unravel } from "../ir/index-expr.ts";
 import { rowOf } from "../ir/ops.ts";
-import { pointOf } from "./groups.ts";
+import { pointOf, rowsOf } from "./groups.ts";
 import { countOf, permutedFrom, placeOf, readsOf, shapeOf } from "./pull.ts";
 import type { Region } from "./region.ts";
 
@@ -17,9 +17,11 @@ export function inPlaceInputs(region: Region): ReadonlyMap<Node, readonly Node[]
   const { family } = region;
   if (family === "pointwise" || family === "row" || family === "contraction") {
     const candidates = readAtPoint(region);
+    // Invocations that share a row read its own values late: another may have written them by then.
+    const rows = region.outputs.every((o) => countOf(o) === rowsOf(region)) ? rowsOf(region) : sizeOf(region);
     for (const o of region.outputs) {
-      if (permutedFrom(o) !== o || countOf(o) !== sizeOf(region)) continue;
-      const fits = candidates.filter((n) => n.type.dtype === o.type.dtype);
+      if (permutedFrom(o) !== o || (countOf(o) !== sizeOf(region) && countOf(o) !== rows)) continue;
+      const fits = candidates.filter((n) => n.type.dtype === o.type.dtype && countOf(n) === countOf(o));
       if (fits.length) out.set(o, fits);
     }
     return out;
@@ -36,17 +38,19 @@ export function inPlaceInputs(region: Region): ReadonlyMap<Node, readonly Node[]
 
 const sizeOf = (region: Region): number => region.space.reduce((n, d) => n * d, 1);
 
-/** Inputs of the region's size that are read at the point being computed and nowhere else. */
+/** Inputs that are read at the point being computed, or at its row, and nowhere else. */
 function readAtPoint(region: Region): Node[] {
   const point = pointOf(region);
   const here = ravel(point.index, region.space).key;
+  const row = region.family === "row" ? rowKey(region, point) : here;
   const inputs = new Set(region.inputs);
   const anchors = new Set(region.anchors);
   const elsewhere = new Set<Node>();
   const seen = new Set<string>();
   const visit = (n: Node, index: readonly Index[]): void => {
     if (inputs.has(n)) {
-      if (ravel(index, shapeOf(n)).key !== here) elsewhere.add(n);
+      const { key } = ravel(index, shapeOf(n));
+      if (key !== (countOf(n) === sizeOf(region) ? here : row)) elsewhere.add(n);
       return;
     }
     const key = `${n.id}|${index.map((e) => e.key).join()}`;
@@ -67,13 +71,25 @@ function readAtPoint(region: Region): Node[] {
     }
   };
   for (const o of region.outputs) {
-    const base = permutedFrom(o);
+    // Stored through the permutation where the kernel computes what is below it, else computed where it is stored.
+    const below = permutedFrom(o);
+    const base = region.members.includes(below) ? below : o;
     const at = point.of(base);
     if (at) visit(base, at);
     else for (const n of region.inputs) if (reaches(region, o, n)) elsewhere.add(n);
   }
   for (const a of region.anchors) operands(a);
-  return region.inputs.filter((n) => countOf(n) === sizeOf(region) && !elsewhere.has(n));
+  const sizes = [sizeOf(region), region.family === "row" ? rowsOf(region) : sizeOf(region)];
+  return region.inputs.filter((n) => sizes.includes(countOf(n)) && !elsewhere.has(n));
+}
+
+/** Number of the row that the point is in. */
+function rowKey({ space, axes }: Region, { index }: { readonly index: readonly Index[] }): string {
+  const kept = space.flatMap((_, i) => (axes.includes(i) ? [] : [i]));
+  return ravel(
+    kept.map((i) => index[i] as Index),
+    kept.map((i) => space[i] as number),
+  ).key;
 }
 
 function indexAt(n: Node, index: readonly Index[], { space }: Region): readonly Index[] {

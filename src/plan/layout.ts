@@ -105,7 +105,7 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
     if (places.has(p)) continue;
     const wish = wishes.get(p);
     if (wish && packFits(p, wish, regions, uses, memory, inPlace)) put(p, wish);
-    else put(p, open("scratch", p, { clear: true }));
+    else put(p, open("scratch", p, hasGaps(p) ? { clear: true } : spanOf(p, uses)));
   }
   const outputs = new Set(parts.main.outputs.flatMap((o) => rootsOf(o.node)));
   regions.forEach((r, t) => {
@@ -153,6 +153,18 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
     put(o, open(outputs.has(o) ? "output" : "scratch", o, { first: t, last: t }));
   }
   return { blocks, steps: end, place, inPlace };
+}
+
+/** Does a pack have elements that no kernel writes: zeros between its arguments, or zero arguments? */
+const hasGaps = (p: Node): boolean =>
+  p.args.some((a) => placeOf(a).root.op === "const" || (countOf(a) * storageBytes[a.type.dtype]) % 256 !== 0);
+
+/** From the first step that writes an argument of a pack to the last that reads it or one of them. */
+function spanOf(pack: Node, { writer, readers }: Uses): { readonly first: number; readonly last: number } {
+  const roots = rootsOf(pack);
+  const written = roots.map((r) => writer.get(r) ?? 0);
+  const read = [pack, ...roots].flatMap((r) => readers.get(r) ?? []);
+  return { first: Math.min(...written), last: Math.max(...written, ...read) };
 }
 
 /** Whether a block is needed from load to the end, whatever reads it. */

@@ -23,7 +23,7 @@ export function writeKernel(region: Region, capabilities: Capabilities): Kernel 
   const kernel = writers[region.family](region, capabilities);
   const { limits } = capabilities;
   const invocations = kernel.workgroupSize.reduce((n, d) => n * d, 1);
-  const bindings = region.inputs.length + region.outputs.length;
+  const bindings = kernel.bindings.length;
   const checks: [boolean, string][] = [
     [invocations <= limits.maxComputeInvocationsPerWorkgroup, `${invocations} invocations a workgroup`],
     [

@@ -83,6 +83,8 @@ const bytesOf = (n: Node): number => tensorBytes(n.type.dtype, countOf(n));
 /** What a node in memory consists of: elements of its root, or of the arguments of a pack. */
 function piecesOf(n: Node): Piece[] {
   const { root, offset } = placeOf(n);
+  // Zeros that memory is cleared to.
+  if (root.op === "const") return [];
   const unit = storageBytes[n.type.dtype];
   const [low, high] = [offset * unit, offset * unit + bytesOf(n)];
   if (root.op !== "pack") return [{ root, from: low, at: 0, bytes: bytesOf(n) }];
