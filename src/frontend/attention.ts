@@ -1,8 +1,11 @@
+import { fail } from "../base/diagnostic.ts";
+import { and, div, greaterEqual, notEqual } from "./binary.ts";
 import { enter } from "./enter.ts";
 import { withOptional } from "./optional.ts";
 import { oneOf, readOptions } from "./options.ts";
 import { mean, sum } from "./reductions.ts";
-import { node, type Tensor, wrap } from "./tensor.ts";
+import { exactly, node, type Tensor, wrap } from "./tensor.ts";
+import { cast } from "./unary.ts";
 
 export interface AttentionOptions {
   /** Added to the scores before the softmax; broadcasts to [..., heads, T, S]. */
@@ -56,18 +59,51 @@ export function embedding(table: Tensor, ids: Tensor): Tensor {
 export interface CrossEntropyOptions {
   /** `mean` (default) or `sum` of the losses, or `none` for one a target. */
   readonly reduction?: "mean" | "sum" | "none";
+  /** A target that is ignored, such as -100: its positions have loss 0, and the mean is over the others. */
+  readonly ignoreIndex?: number;
+  /** The part of a target's probability, from 0 to 1, that is spread over all classes alike; 0 by default. */
+  readonly labelSmoothing?: number;
 }
 
 /**
  * Cross-entropy of logits [..., V] against integer targets [...]: logSumExp(logits) - logits[target], averaged over the
- * targets unless `reduction` says otherwise. A negative target has loss 0. f16 is computed in f32.
+ * targets unless `reduction` says otherwise. A negative target has loss 0; with `ignoreIndex` negative targets and those
+ * equal to it do not count in the mean either, which is NaN where none is left. f16 is computed in f32. Label smoothing:
+ * Szegedy et al., 2016.
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options?: CrossEntropyOptions): Tensor {
   return enter((b) => {
     const op = "crossEntropy";
-    const o = readOptions(op, options, { reduction: "mean" as "mean" | "sum" | "none" });
+    const o = readOptions(op, options, {
+      reduction: "mean" as "mean" | "sum" | "none",
+      ignoreIndex: undefined,
+      labelSmoothing: 0,
+    });
     const reduction = oneOf(op, "reduction", o.reduction, ["mean", "sum", "none"]);
-    const losses = wrap(b.add(op, [node(op, logits, "logits"), node(op, targets, "targets")]));
-    return reduction === "none" ? losses : reduction === "sum" ? sum(losses) : mean(losses);
+    const { ignoreIndex, labelSmoothing } = o;
+    if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+      fail("bad-option", `${op}: labelSmoothing is ${labelSmoothing}`, {
+        cause: "it is the part of a probability",
+        hint: "give 0 <= labelSmoothing <= 1",
+      });
+    }
+    const args = [node(op, logits, "logits"), node(op, targets, "targets")] as const;
+    const losses = wrap(
+      b.add(op, args, {
+        ...(ignoreIndex === undefined ? {} : { ignoreIndex: exactly(op, ignoreIndex, args[1].type.dtype) }),
+        ...(labelSmoothing === 0 ? {} : { labelSmoothing }),
+      }),
+    );
+    if (reduction === "none") return losses;
+    if (reduction === "sum") return sum(losses);
+    return ignoreIndex === undefined ? mean(losses) : meanOfCounted(losses, targets, ignoreIndex);
   });
+}
+
+/** The sum of losses over the number of targets that are not ignored. */
+function meanOfCounted(losses: Tensor, targets: Tensor, ignoreIndex: number): Tensor {
+  const named = notEqual(targets, ignoreIndex);
+  const counted = targets.dtype === "i32" ? and(named, greaterEqual(targets, 0)) : named;
+  const n = sum(cast(counted, "f32"));
+  return cast(div(sum(cast(losses, "f32")), n), losses.dtype);
 }

@@ -2,7 +2,19 @@
 export * from "./attention.ts";
 export * from "./binary.ts";
 export * from "./contract.ts";
+export * from "./dynamic.ts";
 export { einsum } from "./einsum.ts";
+export {
+  type Grad,
+  type GradAux,
+  type GradOptions,
+  grad,
+  type ValueAndGrad,
+  type ValueAndGradAux,
+  valueAndGrad,
+} from "./grad.ts";
+export { checkpoint, customGradient, type GradientContext } from "./grad-call.ts";
+export * from "./grad-stop.ts";
 export type { HostData, HostTensor, NestedNumbers, TypedArray } from "./host.ts";
 export { tensor } from "./host.ts";
 export * from "./indexed.ts";

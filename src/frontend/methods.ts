@@ -1,6 +1,8 @@
 import * as attention from "./attention.ts";
 import * as binary from "./binary.ts";
 import * as contract from "./contract.ts";
+import * as dynamic from "./dynamic.ts";
+import * as gradStop from "./grad-stop.ts";
 import * as indexed from "./indexed.ts";
 import * as normalise from "./normalise.ts";
 import * as reductions from "./reductions.ts";
@@ -18,6 +20,8 @@ export const methods = {
   ...attention,
   ...binary,
   ...contract,
+  ...dynamic,
+  ...gradStop,
   ...indexed,
   ...normalise,
   ...reductions,
@@ -36,6 +40,8 @@ type MethodsOf<M> = { [K in keyof M]: Method<M[K]> };
 export type Methods = MethodsOf<typeof attention> &
   MethodsOf<typeof binary> &
   MethodsOf<typeof contract> &
+  MethodsOf<typeof dynamic> &
+  MethodsOf<typeof gradStop> &
   MethodsOf<typeof indexed> &
   MethodsOf<typeof normalise> &
   MethodsOf<typeof reductions> &

@@ -53,18 +53,22 @@ export const flattenSpecs = (specs: unknown): Leaf<TensorSpec>[] =>
     hint: "declare inputs as { x: f32(8, 64) }, with f32, f16, i32, u32 or bool",
   });
 
-let streams: { next: number } | undefined;
+/** What the calls of a trace are numbered by. */
+let counters: { streams: number; keys: number } | undefined;
 
 /** A number for each random op of a trace, so that two of one seed differ. */
 export function nextStream(op: string): number {
-  if (!streams) {
+  if (!counters) {
     return fail("outside-trace", `${op} was called outside a traced function`, {
       cause: "each random op of a program draws from a stream of its own, numbered in the order of the calls",
       hint: "call it inside the function given to compile",
     });
   }
-  return streams.next++;
+  return counters.streams++;
 }
+
+/** A number for each function of a trace that is computed again in a backward pass. */
+export const nextKey = (): number => (counters ? counters.keys++ : 0);
 
 /** Calls `fn` once with symbolic tensors for `specs`; what it returns becomes the graph's outputs. */
 export function trace<S, R>(specs: S, fn: (inputs: Traced<S>) => R, options: TraceOptions = {}): Trace {
@@ -136,8 +140,8 @@ function call<S, R>(fn: (inputs: Traced<S>) => R, inputs: Traced<S>): R {
     fail("bad-option", `compile takes the function to trace second, not ${describe(fn)}`, {
       hint: "write compile({ x: f32(8) }, ({ x }) => …)",
     });
-  const outer = streams;
-  streams = { next: 0 };
+  const outer = counters;
+  counters = { streams: 0, keys: 0 };
   try {
     const result = leave(() => fn(inputs));
     if (result instanceof Promise) {
@@ -148,7 +152,7 @@ function call<S, R>(fn: (inputs: Traced<S>) => R, inputs: Traced<S>): R {
     }
     return result;
   } finally {
-    streams = outer;
+    counters = outer;
   }
 }
 

@@ -46,6 +46,10 @@ export interface Graph {
  */
 export type InputRole = "data" | "weight" | "state";
 
+/** Whether the value of an attribute is a graph. */
+export const isGraph = (v: unknown): v is Graph =>
+  typeof v === "object" && v !== null && "inputs" in v && "outputs" in v && "nodes" in v;
+
 let nextId = 1;
 
 /** Makes nodes: looks up the row, infers the result types and attaches the current place. */
@@ -167,13 +171,17 @@ export function graphDims(graph: Graph): Map<string, number> {
   const names = new Map<string, number>();
   const walk = (v: unknown): void => {
     if (v === null || typeof v !== "object" || ArrayBuffer.isView(v)) return;
-    if ("dim" in v && typeof v.dim === "string") dimNames(v as Dim, names);
+    if (isGraph(v)) each(v);
+    else if ("dim" in v && typeof v.dim === "string") dimNames(v as Dim, names);
     else for (const x of Object.values(v)) walk(x);
   };
-  for (const n of graph.nodes) {
-    walk(n.type.shape);
-    walk(n.attrs);
-  }
+  const each = (g: Graph): void => {
+    for (const n of g.nodes) {
+      walk(n.type.shape);
+      walk(n.attrs);
+    }
+  };
+  each(graph);
   return names;
 }
 
@@ -188,7 +196,7 @@ export function bindGraph(graph: Graph, dims: Readonly<Record<string, number>>):
       b.add(
         n.op,
         n.args.map((a) => map.get(a) as Node),
-        bindDeep(n.attrs, dims),
+        bindAttrs(n.attrs, dims),
       ),
     );
   }
@@ -197,3 +205,8 @@ export function bindGraph(graph: Graph, dims: Readonly<Record<string, number>>):
     graph.outputs.map((o) => ({ name: o.name, node: map.get(o.node) as Node })),
   );
 }
+
+const bindAttrs = (attrs: Attrs, dims: Readonly<Record<string, number>>): Attrs =>
+  Object.fromEntries(
+    Object.entries(attrs).map(([name, v]) => [name, isGraph(v) ? bindGraph(v, dims) : bindDeep(v, dims)]),
+  );

@@ -113,6 +113,12 @@ export interface Adjoint {
   readonly ct: Node;
   /** Whether the derivative by argument `i` is wanted. What is not wanted need not be made. */
   needs(i: number): boolean;
+  /** The cotangents of `wrt` given those of `results` that are made of them: reverse mode itself, for rows that hold a graph. */
+  pullback(
+    results: readonly Node[],
+    cotangents: readonly (Node | undefined)[],
+    wrt: readonly Node[],
+  ): (Node | undefined)[];
 }
 
 /**

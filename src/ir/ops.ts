@@ -3,6 +3,7 @@ import { derivatives } from "./derivatives/index.ts";
 import type { OpRow } from "./op.ts";
 import { compositeRows } from "./ops/composite.ts";
 import { contractionRows } from "./ops/contraction.ts";
+import { dynamicRows } from "./ops/dynamic.ts";
 import { elementwiseRows } from "./ops/elementwise.ts";
 import { gradientRows } from "./ops/gradient.ts";
 import { indexedRows } from "./ops/indexed.ts";
@@ -21,6 +22,7 @@ const withoutDerivatives: readonly OpRow[] = [
   ...scanRows,
   ...contractionRows,
   ...indexedRows,
+  ...dynamicRows,
   ...randomRows,
   ...memoryRows,
   ...gradientRows,

@@ -1,6 +1,6 @@
 import { fail } from "../base/diagnostic.ts";
 import { type Dim, dimText, isSym } from "./dim.ts";
-import { type Attrs, type Graph, graphDims, type Node, typeText } from "./graph.ts";
+import { type Attrs, type Graph, graphDims, isGraph, type Node, typeText } from "./graph.ts";
 import type { AttrSpec } from "./op.ts";
 import { hasRow, rowOf } from "./ops.ts";
 
@@ -94,6 +94,3 @@ const numberText = (x: number): string =>
       : Object.is(x, -0)
         ? "-0"
         : String(x);
-
-export const isGraph = (v: unknown): v is Graph =>
-  typeof v === "object" && v !== null && "inputs" in v && "outputs" in v && "nodes" in v;

@@ -1,9 +1,10 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import { shapeEqual } from "./dim.ts";
-import { type Graph, type Node, type TensorType, typeText } from "./graph.ts";
+import { type Graph, isGraph, type Node, type TensorType, typeText } from "./graph.ts";
 import type { OpKind } from "./op.ts";
+import { attentionKernels } from "./ops/attention-type.ts";
 import { hasRow, rowOf } from "./ops.ts";
-import { isGraph, nodeText } from "./print.ts";
+import { nodeText } from "./print.ts";
 import { arityProblem, attrsProblem } from "./signature.ts";
 
 /** Where in the compiler a graph stands. */
@@ -17,7 +18,7 @@ const legal: Readonly<Record<Stage, { readonly kinds: readonly OpKind[]; readonl
   },
   decomposed: {
     kinds: ["leaf", "elementwise", "reduction", "contraction", "view", "indexed", "random", "scan"],
-    besides: ["attention"],
+    besides: attentionKernels,
   },
 };
 

@@ -15,7 +15,8 @@ test("docs/ops.md says what the op table says", () => {
 });
 
 test.each(["src/frontend", "src/nn"])("every exported function of %s is documented", (folder) => {
-  const bare = readdirSync(`${root}${folder}`).flatMap((file) => {
+  const files = readdirSync(`${root}${folder}`, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
+  const bare = files.flatMap((file) => {
     const lines = readFileSync(`${root}${folder}/${file}`, "utf8").split("\n");
     return lines.flatMap((line, i) => {
       const name = /^export (?:async )?function (\w+)/.exec(line)?.[1];

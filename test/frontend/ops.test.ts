@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { methods } from "../../src/frontend/methods.ts";
 import * as s from "../../src/index.ts";
 import { rows } from "../../src/ir/ops.ts";
+import { foreach } from "../../src/nn/index.ts";
 
 const T = s.dim("T");
 const specs = {
@@ -19,6 +20,7 @@ const specs = {
   ids: s.i32(5),
   pairs: s.i32(5, 2),
   seed: s.u32(2),
+  n: s.i32(),
 };
 type Inputs = s.Traced<typeof specs>;
 type Result = s.Tensor | readonly s.Tensor[];
@@ -107,6 +109,11 @@ const cases: Record<string, (t: Inputs) => Result> = {
   gather: ({ x, ids }) => [s.gather(x, ids), s.gather(x, ids, { axis: -1 })],
   gatherElements: ({ x, i }) => s.gatherElements(x, i, { axis: 1 }),
   gatherND: ({ x, pairs }) => s.gatherND(x, pairs),
+  dynamicSlice: ({ x, n }) => [
+    s.dynamicSlice(x, { starts: [n, 1], sizes: [1, 2] }),
+    s.dynamicSlice(x, { starts: [0, n], sizes: [2, 1] }),
+  ],
+  dynamicUpdateSlice: ({ x, y, n }) => s.dynamicUpdateSlice(x, y.reshape([1, 3]), { starts: [n, 0] }),
   scatterElements: ({ x, i }) => s.scatterElements(x, i, x, { axis: -1, reduction: "max" }),
   scatterND: ({ x, pairs }) => s.scatterND(x, pairs, s.constant([1, 2, 3, 4, 5]), { reduction: "add" }),
   scatterAdd: ({ c, ids }) => s.scatterAdd(c, ids, s.constant(1, [5])),
@@ -131,7 +138,10 @@ const cases: Record<string, (t: Inputs) => Result> = {
   crossEntropy: ({ t, x }) => [
     s.crossEntropy(x, s.constant([0, 1], undefined, "i32")),
     s.crossEntropy(t.slice([null, [0, 1]]).reshape([4, 6]), s.iota([4]), { reduction: "none" }),
+    s.crossEntropy(x, s.iota([2]), { ignoreIndex: -100, labelSmoothing: 0.1 }),
+    s.crossEntropy(x, s.cast(s.iota([2]), "u32"), { ignoreIndex: 1, reduction: "sum" }),
   ],
+  "the number of elements of a symbolic shape": ({ t }) => s.grad((x: s.Tensor) => s.mean(x))(t),
   attention: ({ q, k }) => [
     s.attention(q, k, k, { causal: true }),
     s.attention(q, k, k, { mask: s.constant(0, [1, 1]), scale: 1 }),
@@ -162,6 +172,28 @@ const cases: Record<string, (t: Inputs) => Result> = {
     s.constant(new Uint16Array([0x3c00, 0xc000]), [2], "f16"),
   ],
   iota: () => [s.iota([3]), s.iota([2, T], { axis: 0, dtype: "f32" })],
+  stopGradient: ({ x }) => x.stopGradient(),
+  "checkpoint, and its gradient": ({ x }) =>
+    s.grad((y: s.Tensor) =>
+      s
+        .checkpoint((z: s.Tensor) => z.exp())(y)
+        .sum(),
+    )(x),
+  customGradient: ({ x }) =>
+    s.customGradient(
+      (y: s.Tensor) => y.round(),
+      (ct) => [ct],
+    )(x),
+  "the gradient of a reduction of one's own": ({ x }) =>
+    s.grad((y: s.Tensor) => s.reduce([y], { identity: [1], combine: ([a], [b]) => [a.mul(b)] })[0])(x),
+  "the gradient of attention": ({ q, k, x }) =>
+    Object.values(
+      s.grad((p: { k: s.Tensor; x: s.Tensor }) =>
+        s.attention(q, p.k, p.k, { mask: p.x.sum({ axes: [1] }).slice([[0, 1]]) }).sum(),
+      )({ k, x }),
+    ),
+  "foreach of sinter/nn": ({ x, y }) =>
+    Object.values(foreach({ p: { x, y } }, ({ p }, each) => p.mul(each({ x: 2, y: 3 })))),
 };
 
 const textOf = (fn: (t: Inputs) => Result): string =>

@@ -21,6 +21,22 @@ function maxPair(): Graph {
   );
 }
 
+/** x * y + 1 and its gradient: a function of two arguments. */
+function product(): Graph {
+  const b = new GraphBuilder();
+  const [x, y] = ["a0", "a1"].map((n) => b.input(n, t("f32[2,3]"))) as [never, never];
+  return makeGraph([x, y], [{ name: "r0", node: b.add("add", [b.add("mul", [x, y]), b.const(1, "f32")]) }]);
+}
+function productGradient(): Graph {
+  const b = new GraphBuilder();
+  const inputs = ["a0", "a1", "r0", "c0"].map((n) => b.input(n, t("f32[2,3]")));
+  const [x, y, , ct] = inputs as [never, never, never, never];
+  return makeGraph(
+    inputs,
+    [y, x].map((other, i) => ({ name: `g${i}`, node: b.add("mul", [ct, other]) })),
+  );
+}
+
 /** Arguments and attributes of a small program for each row that is not elementwise. */
 const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]>> = {
   const: [["", { value: -0, dtype: "f16", shape: [2] }]],
@@ -51,11 +67,20 @@ const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]
   any: [["bool[2,3]", { axes: [1], keepDims: false }]],
   all: [["bool[2,3]", { axes: [1], keepDims: true }]],
   reduce: [["f32[2,3] f32[2,3]", { axes: [1], keepDims: false, combine: maxPair(), identity: [-Infinity, 0] }]],
+  exclusiveScan: [false, true].map((reverse) => [
+    "f32[2,5] f32[2,5]",
+    { axis: 1, reverse, combine: maxPair(), identity: [-1000, 0] },
+  ]),
   cumSum: [["f32[2,5]", { axis: 1, exclusive: true, reverse: true }]],
   matmul: [["f32[2,1,3,4] f32[5,4,2]"], ["f32[3,4] f32[4,2]"]],
   gather: [["f32[5,4] i32[2,3]", { axis: 0 }]],
   gatherElements: [["f32[3,4] i32[2,4]", { axis: 0 }]],
   gatherND: [["f32[2,3,4] i32[5,2]", { batchDims: 0 }]],
+  dynamicSlice: [
+    ["f32[5,4] i32[] u32[]", { sizes: [2, 3] }],
+    ["f16[6] i32[]", { sizes: [4] }],
+  ],
+  dynamicUpdateSlice: [["f32[5,4] f32[2,3] i32[] u32[]"], ["f16[6] f16[3] i32[]"]],
   scatterElements: [["f32[3,4] i32[2,4] f32[2,4]", { axis: 0, reduction: "none" }]],
   scatterND: [["f32[5,4] i32[3,1] f32[3,4]", { reduction: "add" }]],
   scatterAdd: [["f32[5,4] i32[3] f32[3,4]", { axis: 0 }]],
@@ -74,7 +99,8 @@ const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]
     ["f16[2,3]", { axis: 0 }],
   ],
   logSoftmax: [["f32[2,3]", { axis: 1 }]],
-  crossEntropy: [["f32[4,7] i32[4]"]],
+  elementCount: [["", { shape: [3, 4], dtype: "f32" }]],
+  crossEntropy: [["f32[4,7] i32[4]"], ["f16[4,7] u32[4]", { ignoreIndex: 2, labelSmoothing: 0.1 }]],
   layerNorm: [
     ["f32[2,4] f32[4] f32[4]", { axes: [1], epsilon: 1e-5 }],
     ["f16[2,4]", { axes: [1], epsilon: 1e-5 }],
@@ -87,11 +113,33 @@ const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]
     ["f32[2,4,3,8] f32[2,2,5,8] f32[2,2,5,8]", { causal: true, scale: 0.25 }],
     ["f32[4,3,8] f32[4,5,8] f32[4,5,8] f32[3,5]", { causal: false }],
   ],
+  attentionStats: [
+    ["f32[2,4,3,8] f32[2,2,5,8] f32[2,2,5,6]", { causal: true, scale: 0.25 }],
+    ["f16[4,3,8] f16[4,5,8] f16[4,5,8] f32[3,5]", { causal: false }],
+  ],
+  attentionGradQuery: [
+    ["f32[2,4,3,8] f32[2,2,5,8] f32[2,2,5,6] f32[2,4,3] f32[2,4,3,6]", { causal: true, scale: 0.25 }],
+    ["f16[4,3,8] f16[4,5,8] f16[4,5,8] f32[4,3] f16[4,3,8] f16[4,3,8]", { causal: false, has: [1] }],
+    ["f32[4,3,7] f32[4,5,7] f32[4,5,7] f32[4,3] f32[4,3,7] f32[3,5]", { causal: false, has: [0] }],
+  ],
+  attentionGradKeyValue: [
+    ["f32[2,4,3,8] f32[2,2,5,8] f32[2,2,5,6] f32[2,4,2,3] f32[2,4,3,6]", { causal: true, scale: 0.25 }],
+    ["f16[4,3,8] f16[4,5,8] f16[4,5,8] f32[4,2,3] f16[4,3,8] f32[3,5]", { causal: false }],
+  ],
+  attentionGradMask: [
+    ["f32[2,4,3,8] f32[2,2,5,8] f32[2,2,5,6] f32[2,4,2,3] f32[2,4,3,6] f32[4,1,5]", { causal: true }],
+  ],
   rope: [["f32[2,3,8] i32[3]", { base: 10000, pairing: "halves" }]],
   einsum: [["f32[2,3,4] f32[2,4,5]", { equation: "bij,bjk->bik" }]],
   uniform: [["u32[2]", { shape: [3, 4], stream: 0 }]],
   normal: [["u32[2]", { shape: [3, 4], stream: 0 }]],
   bernoulli: [["u32[2]", { shape: [3, 4], stream: 0, p: 0.25 }]],
+  stopGradient: [["f32[2,3]"], ["i32[]"]],
+  recompute: [["f32[2,3]", { key: 1 }]],
+  call: [
+    ["f32[2,3] f32[2,3]", { body: product(), recompute: true, key: 2 }],
+    ["f32[2,3] f32[2,3]", { body: product(), derivative: productGradient() }],
+  ],
 };
 
 const sample: Readonly<Record<AttrSpec["type"], unknown>> = {

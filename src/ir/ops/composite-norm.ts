@@ -17,21 +17,35 @@ import {
 } from "./composite-helpers.ts";
 import { requireFloat, requireRank, typeText } from "./infer.ts";
 
-const affine = ["scale", "bias"];
+export const affine = ["scale", "bias"];
 const accumulated = "dtypes: f32, f16 (computed in f32; parameters of x's dtype or f32).";
 
-const meanOf = (b: GraphBuilder, x: Node, axes: readonly number[]): Node =>
+export const meanOf = (b: GraphBuilder, x: Node, axes: readonly number[]): Node =>
   b.add("mean", [x], { axes, keepDims: true });
 
-/** x / sqrt(mean of squares + epsilon) over axes. */
-function overRoot(b: GraphBuilder, x: Node, axes: readonly number[], eps: number): Node {
+/** 1 / sqrt(mean of squares + epsilon) over axes. */
+function inverseRoot(b: GraphBuilder, x: Node, axes: readonly number[], eps: number): Node {
   const square = meanOf(b, b.add("mul", [x, x]), axes);
-  return b.add("mul", [x, b.add("rsqrt", [b.add("add", [square, scalar(b, eps, x)])])]);
+  return b.add("rsqrt", [b.add("add", [square, scalar(b, eps, x)])]);
 }
 
-/** (x - mean) / sqrt(variance + epsilon) over axes, the variance from centred values: one pass over squares would cancel. */
-const standardise = (b: GraphBuilder, x: Node, axes: readonly number[], eps: number): Node =>
-  overRoot(b, b.add("sub", [x, meanOf(b, x, axes)]), axes, eps);
+/**
+ * x - mean and 1 / sqrt(variance + epsilon) over axes, the variance from centred values: one pass over squares would
+ * cancel.
+ */
+export function standardised(
+  b: GraphBuilder,
+  x: Node,
+  axes: readonly number[],
+  eps: number,
+): { centred: Node; inverse: Node } {
+  const centred = b.add("sub", [x, meanOf(b, x, axes)]);
+  return { centred, inverse: inverseRoot(b, centred, axes, eps) };
+}
+
+/** Layer normalisation without parameters. */
+const plainNorm = (b: GraphBuilder, x: Node, axes: readonly number[], eps: number): Node =>
+  b.add("layerNorm", [x], { axes, epsilon: eps });
 
 /** x * scale + bias, with parameters along `axes` of x. */
 function applyAffine(b: GraphBuilder, x: Node, axes: readonly number[], scale?: Node, bias?: Node): Node {
@@ -80,7 +94,7 @@ function normRow(row: {
 
 const axes: AttrSpec = { type: "ints", doc: "axes to normalise over; scale and bias have their sizes in this order" };
 const axesOf = (a: Attrs): readonly number[] => a.axes as readonly number[];
-const ascending = (a: Attrs): readonly number[] => axesOf(a).toSorted((p, q) => p - q);
+export const ascending = (a: Attrs): readonly number[] => axesOf(a).toSorted((p, q) => p - q);
 
 const channels = (x: Shape, a: Attrs): number => (a.layout === "nhwc" ? x.length - 1 : 1);
 
@@ -126,7 +140,10 @@ export const normComposites: readonly OpRow[] = [
     doc: "(x - mean) / sqrt(variance + epsilon) * scale + bias, mean and variance over axes.",
     check: (x, a) => void axisList("layerNorm", a.axes, x.shape),
     paramAxes: (_, a) => axesOf(a),
-    core: (b, x, a) => standardise(b, x, ascending(a), epsilonOf(a)),
+    core: (b, x, a) => {
+      const { centred, inverse } = standardised(b, x, ascending(a), epsilonOf(a));
+      return b.add("mul", [centred, inverse]);
+    },
     ulp: 14,
   }),
   normRow({
@@ -136,7 +153,7 @@ export const normComposites: readonly OpRow[] = [
     doc: "x / sqrt(mean(x^2) + epsilon) * scale, the mean over axes.",
     check: (x, a) => void axisList("rmsNorm", a.axes, x.shape),
     paramAxes: (_, a) => axesOf(a),
-    core: (b, x, a) => overRoot(b, x, ascending(a), epsilonOf(a)),
+    core: (b, x, a) => b.add("mul", [x, inverseRoot(b, x, ascending(a), epsilonOf(a))]),
     ulp: 14,
   }),
   {
@@ -158,7 +175,7 @@ export const normComposites: readonly OpRow[] = [
     paramAxes: () => [1],
     core: (b, x, a) => {
       const grouped = reshape(b, x, groupShape(x.type.shape, a.groups as number));
-      return reshape(b, standardise(b, grouped, [2], epsilonOf(a)), x.type.shape);
+      return reshape(b, plainNorm(b, grouped, [2], epsilonOf(a)), x.type.shape);
     },
     ulp: 840,
   }),
@@ -172,7 +189,7 @@ export const normComposites: readonly OpRow[] = [
     core: (b, x, a) => {
       const c = channels(x.type.shape, a);
       const spatial = range(x.type.shape.length).filter((i) => i !== 0 && i !== c);
-      return standardise(b, x, spatial, epsilonOf(a));
+      return plainNorm(b, x, spatial, epsilonOf(a));
     },
     ulp: 840,
   }),

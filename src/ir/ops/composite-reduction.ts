@@ -1,6 +1,6 @@
 import { fail } from "../../base/diagnostic.ts";
 import type { DType } from "../../base/dtype.ts";
-import { sizeOf } from "../dim.ts";
+import { type Shape, sizeOf } from "../dim.ts";
 import type { Attrs, Graph, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { axisOf, reducedShape } from "./axes.ts";
@@ -121,7 +121,23 @@ function extreme(name: string, better: "less" | "greater", what: string): OpRow 
   };
 }
 
+/** Named dims have no size while a program is traced, but a derivative may need one. */
+const elementCount: OpRow = {
+  name: "elementCount",
+  kind: "composite",
+  params: [],
+  attrs: {
+    shape: { type: "shape", doc: "the shape whose elements are counted" },
+    dtype: { type: "dtype", doc: "dtype of the result" },
+  },
+  doc: "The number of elements of a shape, as a scalar; a constant once named dims have sizes.",
+  infer: (_, a) => ({ dtype: a.dtype as DType, shape: [] }),
+  decompose: (b, _, a) => b.const(sizeOf(a.shape as Shape), a.dtype as DType),
+  accuracy: { ulp: 1 },
+};
+
 export const reductionComposites: readonly OpRow[] = [
+  elementCount,
   reducing("mean", floats, "sum / number of elements over axes; NaN over no elements.", mean, (n) => n + 2),
   reducing(
     "logSumExp",

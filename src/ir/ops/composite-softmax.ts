@@ -1,14 +1,19 @@
 import { fail } from "../../base/diagnostic.ts";
-import { concreteDim, type Dim } from "../dim.ts";
-import type { GraphBuilder, Node, TensorType } from "../graph.ts";
+import type { DType } from "../../base/dtype.ts";
+import { type Dim, isSym } from "../dim.ts";
+import type { Attrs, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { axisOf } from "./axes.ts";
 import { inF32, reduceOver, reshape, scalar } from "./composite-helpers.ts";
 import { mayEqual, requireFloat, requireInteger, requireRank, typeText } from "./infer.ts";
 
-/** x minus its maximum along an axis, the exponential of that and its sum: what all of softmax's kin share. */
+/**
+ * x minus its maximum along an axis, the exponential of that and its sum: what all of softmax's kin share. No result
+ * depends on what was subtracted, so it is a constant of differentiation.
+ */
 function stableExp(b: GraphBuilder, x: Node, axis: number): { centred: Node; exps: Node; sum: Node } {
-  const centred = b.add("sub", [x, reduceOver(b, "reduceMax", x, [axis], true)]);
+  const top = b.add("stopGradient", [reduceOver(b, "reduceMax", x, [axis], true)]);
+  const centred = b.add("sub", [x, top]);
   const exps = b.add("exp", [centred]);
   return { centred, exps, sum: reduceOver(b, "sum", exps, [axis], true) };
 }
@@ -48,10 +53,13 @@ function crossEntropyType(logits: TensorType, targets: TensorType): TensorType {
   return { dtype: logits.dtype, shape };
 }
 
-/** log sum exp(x - m) - (x[target] - m), the pick being a sum over a comparison, so that both sums run over the same row. */
-function crossEntropy(b: GraphBuilder, x: Node, targets: Node): Node {
+/**
+ * log sum exp(x - m) - (x[target] - m), the pick being a sum over a comparison, so that both sums run over the same row
+ * and every element is read where its gradient belongs. Smoothing takes a part of the pick from all classes alike
+ * (Szegedy et al., 2016).
+ */
+function crossEntropy(b: GraphBuilder, x: Node, targets: Node, a: Attrs): Node {
   const axis = x.type.shape.length - 1;
-  const classes = x.type.shape[axis] as Dim;
   const loss = targets.type.shape;
   const id = reshape(b, targets, [...loss, 1]);
   const iota = b.add("iota", [], {
@@ -62,11 +70,32 @@ function crossEntropy(b: GraphBuilder, x: Node, targets: Node): Node {
   const { centred, sum } = stableExp(b, x, axis);
   const hit = b.add("where", [b.add("equal", [id, iota]), centred, scalar(b, 0, x)]);
   const pick = reduceOver(b, "sum", hit, [axis], false);
-  const value = b.add("sub", [reshape(b, b.add("log", [sum]), loss), pick]);
-  const known = b.add("less", [targets, b.const(concreteDim(classes), targets.type.dtype)]);
+  const smoothing = (a.labelSmoothing as number | undefined) ?? 0;
+  const value = b.add("sub", [
+    reshape(b, b.add("log", [sum]), loss),
+    smoothing === 0 ? pick : smooth(b, centred, pick, smoothing),
+  ]);
+  const known = b.add("less", [targets, classCount(b, x.type.shape[axis] as Dim, targets.type.dtype)]);
   const checked = b.add("where", [known, value, scalar(b, Number.NaN, x)]);
-  if (targets.type.dtype === "u32") return checked;
-  return b.add("where", [b.add("less", [targets, b.const(0, "i32")]), scalar(b, 0, x), checked]);
+  return ignoredBy(b, targets, a).reduce((rest, ignored) => b.add("where", [ignored, scalar(b, 0, x), rest]), checked);
+}
+
+/** (1 - s) x[target] + s mean(x) of rows x */
+function smooth(b: GraphBuilder, x: Node, pick: Node, s: number): Node {
+  const even = reduceOver(b, "mean", x, [x.type.shape.length - 1], false);
+  return b.add("add", [b.add("mul", [pick, scalar(b, 1 - s, x)]), b.add("mul", [even, scalar(b, s, x)])]);
+}
+
+const classCount = (b: GraphBuilder, n: Dim, dtype: DType): Node =>
+  isSym(n) ? b.add("elementCount", [], { shape: [n], dtype }) : b.const(n, dtype);
+
+/** The conditions under which a position has no loss. */
+function ignoredBy(b: GraphBuilder, targets: Node, a: Attrs): Node[] {
+  const { dtype } = targets.type;
+  const negative = dtype === "i32" ? [b.add("less", [targets, b.const(0, dtype)])] : [];
+  const index = a.ignoreIndex as number | null | undefined;
+  const named = index !== null && index !== undefined && (index >= 0 || dtype === "u32");
+  return named ? [...negative, b.add("equal", [targets, b.const(index, dtype)])] : negative;
 }
 
 export const softmaxComposites: readonly OpRow[] = [
@@ -80,11 +109,19 @@ export const softmaxComposites: readonly OpRow[] = [
     name: "crossEntropy",
     kind: "composite",
     params: ["logits", "targets"],
+    attrs: {
+      ignoreIndex: { type: "int", doc: "one more target whose positions are ignored", default: null },
+      labelSmoothing: {
+        type: "float",
+        doc: "part of a target's probability, from 0 to 1, that is spread over all classes",
+        default: 0,
+      },
+    },
     doc:
       "-log(softmax(logits)[target]) for each position: logits [..., V] (f32, f16; computed in f32), targets [...] (i32, u32) with classes 0..V-1; " +
       "the result is [...]. A negative target ignores its position (loss 0); one of V or more gives NaN.",
     infer: ([logits, targets]) => crossEntropyType(logits as TensorType, targets as TensorType),
-    decompose: (b, [x, targets]) => inF32(b, x as Node, (y) => crossEntropy(b, y, targets as Node)),
+    decompose: (b, [x, targets], a) => inF32(b, x as Node, (y) => crossEntropy(b, y, targets as Node, a)),
     accuracy: { ulp: (n) => 2 * n + 18 },
   },
 ];

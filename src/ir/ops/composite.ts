@@ -1,5 +1,6 @@
 import type { OpRow } from "../op.ts";
 import { attentionComposites } from "./composite-attention.ts";
+import { attentionGradComposites } from "./composite-attention-grad.ts";
 import { einsumComposites } from "./composite-einsum.ts";
 import { indexedComposites } from "./composite-indexed.ts";
 import { normComposites } from "./composite-norm.ts";
@@ -15,6 +16,7 @@ export const compositeRows: readonly OpRow[] = [
   ...softmaxComposites,
   ...normComposites,
   ...attentionComposites,
+  ...attentionGradComposites,
   ...einsumComposites,
   ...indexedComposites,
   ...randomComposites,

@@ -1,9 +1,9 @@
 import { fail } from "../../base/diagnostic.ts";
 import { halfRound } from "../../base/half.ts";
-import { shapeText } from "../dim.ts";
+import { type Shape, shapeText } from "../dim.ts";
 import type { Attrs, Graph, Node, TensorType } from "../graph.ts";
 import { type NDArray, ndarray } from "../ndarray.ts";
-import type { OpRow } from "../op.ts";
+import type { AttrSpec, OpRow } from "../op.ts";
 import { axesOf, reducedShape } from "./axes.ts";
 import { reducedPositions } from "./combine.ts";
 import { elementwiseRows } from "./elementwise.ts";
@@ -44,23 +44,31 @@ function checkCombine(graph: Graph, states: readonly TensorType[]): void {
   }
 }
 
-function reduceTypes(states: readonly TensorType[], a: Attrs): readonly TensorType[] {
-  const first = states[0] ?? fail("bad-arguments", "reduce takes at least one state", { hint: "give it a tensor" });
+/**
+ * The shape of states that a combine graph joins, after all checks of them: one shape, no f16, an identity each and a combine graph that fits.
+ */
+export function stateShape(op: string, states: readonly TensorType[], a: Attrs): Shape {
+  const first = states[0] ?? fail("bad-arguments", `${op} takes at least one state`, { hint: "give it a tensor" });
   const half = states.find((s) => s.dtype === "f16");
   if (half) {
-    fail("dtype-mismatch", `reduce: a state is ${typeText(half)}`, {
+    fail("dtype-mismatch", `${op}: a state is ${typeText(half)}`, {
       cause: "rounding to f16 at every combination would make the result depend on the order of combining",
       hint: 'cast it to f32 first: cast(x, "f32")',
     });
   }
-  const shape = states.reduce((s, t) => sameShape("reduce", s, t.shape, "the states"), first.shape);
+  const shape = states.reduce((s, t) => sameShape(op, s, t.shape, "the states"), first.shape);
   const identity = a.identity as readonly number[];
   if (identity.length !== states.length) {
-    fail("bad-attribute", `reduce: ${states.length} states, but ${identity.length} identities`, {
+    fail("bad-attribute", `${op}: ${states.length} states, but ${identity.length} identities`, {
       hint: "give one number for each state",
     });
   }
   checkCombine(a.combine as Graph, states);
+  return shape;
+}
+
+function reduceTypes(states: readonly TensorType[], a: Attrs): readonly TensorType[] {
+  const shape = stateShape("reduce", states, a);
   const reduced = reducedShape(shape, axesOf("reduce", a.axes, shape), a.keepDims === true);
   return states.map((s) => ({ dtype: s.dtype, shape: reduced }));
 }
@@ -132,6 +140,15 @@ function evaluate(states: readonly NDArray[], a: Attrs, types: readonly TensorTy
   return out;
 }
 
+/** Attributes that say how states are joined. */
+export const combineAttrs: Readonly<Record<string, AttrSpec>> = {
+  combine: {
+    type: "graph",
+    doc: "scalars a0…, b0… to r0…: the combination of two states, associative",
+  },
+  identity: { type: "floats", doc: "for each state the value that combines with any x to x" },
+};
+
 export const reduceRow: OpRow = {
   name: "reduce",
   kind: "reduction",
@@ -139,11 +156,7 @@ export const reduceRow: OpRow = {
   attrs: {
     axes: { type: "ints", doc: "axes to reduce, ascending" },
     keepDims: { type: "bool", doc: "keep reduced axes with size 1", default: false },
-    combine: {
-      type: "graph",
-      doc: "scalars a0…, b0… to r0…: the combination of two states, associative and commutative",
-    },
-    identity: { type: "floats", doc: "for each state the value that combines with any x to x" },
+    ...combineAttrs,
   },
   doc:
     "Reduces n tensors of one shape together over axes: element by element they are states that `combine` joins two by two, in any " +

@@ -7,10 +7,11 @@ import { axisOf, range, splice, tensorType } from "./axes.ts";
 import { mayEqual, sameDType, unifyDims } from "./infer.ts";
 import { mapReshape, requireSameSize } from "./reshape.ts";
 
-/** One whole number of a list per axis, none below `least`. */
-function perAxis(op: string, name: string, attrs: Attrs, x: TensorType, least: number): readonly number[] {
-  const list = attrs[name] as readonly number[];
-  if (!Array.isArray(list) || list.length !== x.shape.length || list.some((n) => !Number.isInteger(n) || n < least)) {
+/** One whole number of a list per axis, none below `least`; one that depends on a named dim counts as such. */
+function perAxis(op: string, name: string, attrs: Attrs, x: TensorType, least: number): Shape {
+  const list = attrs[name] as Shape;
+  const fits = (n: Dim): boolean => isSym(n) || (Number.isInteger(n) && n >= least);
+  if (!Array.isArray(list) || list.length !== x.shape.length || !list.every(fits)) {
     fail("bad-attribute", `${op}: ${name} is ${JSON.stringify(list)} for a tensor of shape ${shapeText(x.shape)}`, {
       cause: `${name} holds one integer of at least ${least} for each axis`,
       hint: `give ${x.shape.length} integers`,
@@ -75,14 +76,14 @@ function padType(x: TensorType, a: Attrs): TensorType {
     });
   }
   const shape = x.shape.map((n, i) => {
-    const [before, after] = [low[i] as number, high[i] as number];
-    if (!isSym(n) && Math.max(before, after) > limit(n)) {
+    const [before, after] = [low[i] as Dim, high[i] as Dim];
+    if (!isSym(n) && !isSym(before) && !isSym(after) && Math.max(before, after) > limit(n)) {
       fail("bad-padding", `pad: axis ${i} of ${shapeText(x.shape)} cannot be padded by [${before}, ${after}]`, {
         cause: `mode ${mode} takes at most ${limit(n)} elements from an axis of ${n}`,
         hint: "pad in several steps, or by less",
       });
     }
-    return dimAdd(n, before + after);
+    return dimAdd(n, dimAdd(before, after));
   });
   return tensorType("pad", x.dtype, shape);
 }
@@ -216,7 +217,7 @@ export const viewRows: readonly OpRow[] = [
     infer: ([t], a) => {
       const x = t as TensorType;
       const repeats = perAxis("tile", "repeats", a, x, 0);
-      return { dtype: x.dtype, shape: x.shape.map((d, i) => dimMul(d, repeats[i] as number)) };
+      return { dtype: x.dtype, shape: x.shape.map((d, i) => dimMul(d, repeats[i] as Dim)) };
     },
     view: {
       map: (alg, index, { from, to }) =>

@@ -27,6 +27,16 @@ export interface TorchCase {
   readonly args: readonly Value<TorchTensor>[];
   readonly kwargs: Readonly<Record<string, Value<TorchTensor>>>;
   readonly outputs: readonly TorchOutput[];
+  /** Absent where no output is differentiable. */
+  readonly gradient?: TorchGradient;
+}
+
+/** The derivative of the sum of (output * cotangent) by input tensors. */
+export interface TorchGradient {
+  /** By the index of an output. */
+  readonly cotangents: ReadonlyMap<number, TorchTensor>;
+  /** By the index of an input tensor. */
+  readonly grads: ReadonlyMap<number, TorchOutput>;
 }
 
 interface Raw {
@@ -53,6 +63,15 @@ function elements(raw: Raw): readonly number[] {
   return read(new Uint8Array(Buffer.from(raw.b64, "base64")));
 }
 
+const tensor = (name: string, t: Raw): TorchTensor => ({
+  name,
+  dtype: dtypes[t.t] as DType,
+  shape: t.shape,
+  data: elements(t),
+});
+
+const output = (o: Raw): TorchOutput => ({ type: o.t, shape: o.shape, data: elements(o) });
+
 function readCase(raw: {
   readonly op: string;
   readonly sample: number;
@@ -60,22 +79,31 @@ function readCase(raw: {
   readonly args: readonly unknown[];
   readonly kwargs: Readonly<Record<string, unknown>>;
   readonly outputs: readonly Raw[];
+  readonly cotangents?: readonly Raw[];
+  readonly diff_outputs?: readonly number[];
+  readonly grad_of?: readonly number[];
+  readonly grads?: readonly Raw[];
 }): TorchCase {
   const inputs: TorchTensor[] = [];
   const value = (v: unknown): Value<TorchTensor> => {
     if (Array.isArray(v)) return v.map(value);
     if (v === null || typeof v !== "object") return v as Value<TorchTensor>;
     if ("num" in v) return Number(String(v.num).replace("inf", "Infinity").replace("nan", "NaN"));
-    const t = (v as { tensor: Raw }).tensor;
-    const made = { name: `t${inputs.length}`, dtype: dtypes[t.t] as DType, shape: t.shape, data: elements(t) };
+    const made = tensor(`t${inputs.length}`, (v as { tensor: Raw }).tensor);
     inputs.push(made);
     return made;
   };
   const input = value(raw.input);
   const args = raw.args.map(value);
   const kwargs = Object.fromEntries(Object.entries(raw.kwargs).map(([k, v]) => [k, value(v)]));
-  const outputs = raw.outputs.map((o) => ({ type: o.t, shape: o.shape, data: elements(o) }));
-  return { id: `${raw.op} #${raw.sample}`, op: raw.op, inputs, input, args, kwargs, outputs };
+  const outputs = raw.outputs.map(output);
+  const { cotangents, diff_outputs: of, grad_of: by, grads } = raw;
+  const gradient = cotangents && {
+    cotangents: new Map(cotangents.map((t, i) => [of?.[i] as number, tensor(`c${i}`, t)])),
+    grads: new Map(grads?.map((g, i) => [by?.[i] as number, output(g)])),
+  };
+  const id = `${raw.op} #${raw.sample}`;
+  return { id, op: raw.op, inputs, input, args, kwargs, outputs, ...(gradient ? { gradient } : {}) };
 }
 
 /** The samples of a JSONL file, in its order. */

@@ -247,6 +247,23 @@ const scatter =
     return s.reshape(made, shape(x));
   };
 
+/** Options for the gradient alone: a row that gets none, and rows that get the mean over their uses. */
+const embedding: TorchOperator = (x, [y], kw) => {
+  const [table, ids] = x.dtype === "f32" ? [x, tensor(y)] : [tensor(y), x];
+  if (kw.scale_grad_by_freq === true) {
+    const rows = s.embedding(table, ids);
+    const n = count(ids);
+    const uses = s.sum(s.cast(s.equal(s.reshape(ids, [n, 1]), s.reshape(ids, [1, n])), "f32"), { axes: [1] });
+    const share = s.reshape(s.reciprocal(uses), [...shape(ids), 1]);
+    return s.add(s.mul(rows, share), s.stopGradient(s.mul(rows, s.sub(1, share))));
+  }
+  if (kw.padding_idx === undefined || kw.padding_idx === null) return s.embedding(table, ids);
+  const [rows] = shape(table) as [number];
+  const padding = (number(kw.padding_idx) + rows) % rows;
+  const fixed = s.equal(s.iota([rows, 1], { axis: 0, dtype: "i32" }), padding);
+  return s.embedding(s.where(fixed, s.stopGradient(table), table), ids);
+};
+
 export const indexed: Readonly<Record<string, TorchOperator>> = {
   gather: (x, [dim, index]) => {
     const i = one(tensor(index));
@@ -259,10 +276,7 @@ export const indexed: Readonly<Record<string, TorchOperator>> = {
     const made = s.gather(one(x), one(tensor(index)), { axis: axisOf(one(x), dim) });
     return x.rank === 0 ? s.reshape(made, []) : made;
   },
-  "nn.functional.embedding": (ids, [table]) => {
-    const [a, b] = ids.dtype === "f32" ? [ids, tensor(table)] : [tensor(table), ids];
-    return s.embedding(a, b);
-  },
+  "nn.functional.embedding": embedding,
   scatter: scatter("none"),
   scatter_add: scatter("add"),
 };
