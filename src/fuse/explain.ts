@@ -1,7 +1,7 @@
 import type { Node } from "../ir/graph.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Refusal } from "./fuser.ts";
-import { bytesOf, isStored } from "./pull.ts";
+import { bytesOf, isStored, storesOf } from "./pull.ts";
 import type { Region } from "./region.ts";
 
 export interface TensorTraffic {
@@ -128,20 +128,19 @@ export function reportEdges(
   });
   return regions.flatMap((r, i) =>
     r.inputs.flatMap((n) => {
-      const from = writer.get(n);
-      if (from === undefined || from === i) return [];
+      const writers = new Set((writer.has(n) ? [n] : storesOf(n)).flatMap((s) => writer.get(s) ?? []));
+      writers.delete(i);
+      if (writers.size === 0) return [];
       const reader = firstReader(r, n);
       const refusal = refusals.get(reader) ?? refusals.get(n);
-      return [
-        {
-          from: names[from] as string,
-          to: names[i] as string,
-          op: reader.op,
-          bytes: bytesOf(n),
-          reason: refusal?.reason ?? (r.family === "pointwise" ? "shared" : "whole-operand"),
-          detail: refusal?.detail ?? (starts[r.family] as string),
-        },
-      ];
+      return [...writers].map((from) => ({
+        from: names[from] as string,
+        to: names[i] as string,
+        op: reader.op,
+        bytes: bytesOf(n),
+        reason: refusal?.reason ?? (r.family === "pointwise" ? "shared" : "whole-operand"),
+        detail: refusal?.detail ?? (starts[r.family] as string),
+      }));
     }),
   );
 }

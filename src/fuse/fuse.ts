@@ -1,15 +1,19 @@
 import { type Graph, type Node, usersOf } from "../ir/graph.ts";
+import { attentionKernels } from "../ir/ops/attention-type.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { cheaperAgain } from "./again.ts";
+import { BindingCount } from "./bindings.ts";
 import { type FuseMode, type Fuser, type Refusal, storedSet } from "./fuser.ts";
 import { type Group, Grouping } from "./groups.ts";
 import { home } from "./home.ts";
-import { absorb, joinRow } from "./join.ts";
+import { absorb, joinRow, ride } from "./join.ts";
 import { mergeSiblings } from "./merge.ts";
 import { shareExpensive } from "./profit.ts";
-import { isAnchor, isElementwise, isStored, shapeOf, storedRoot } from "./pull.ts";
+import { isAnchor, isElementwise, isStored, isZero, shapeOf, storedRoot } from "./pull.ts";
 import type { Family, Region } from "./region.ts";
-import { splitOverLimit } from "./split.ts";
+import { findRides, type Rides } from "./riders.ts";
+import { splitOverLimit, tooManyBindings } from "./split.ts";
 
 export interface FuseResult {
   readonly regions: readonly Region[];
@@ -19,33 +23,53 @@ export interface FuseResult {
 
 const familyOf: Readonly<Record<string, Family>> = {
   matmul: "contraction",
-  attention: "attention",
+  ...Object.fromEntries(attentionKernels.map((op) => [op, "attention" as const])),
   cumSum: "scan",
+  exclusiveScan: "scan",
   scatterElements: "scatter",
   scatterND: "scatter",
+  dynamicUpdateSlice: "scatter",
 };
+
+/** Until the contraction writers compute riders (F2). */
+const kernelsRide = (): boolean => (globalThis as { riding?: boolean }).riding ?? false;
 
 /** Groups the nodes of a graph of primitive rows into regions, in an order in which they can run. */
 export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): FuseResult {
-  const roots = new Set(graph.outputs.map((o) => storedRoot(o.node)));
-  const grouping = new Grouping(graph, usersOf(graph), roots);
-  const f: Fuser = {
-    grouping,
-    capabilities,
-    mode,
-    refusals: new Map(),
-    limit: capabilities.limits.maxStorageBuffersPerShaderStage,
+  // What must be in memory: results, and the arguments of packs.
+  const packed = graph.nodes.flatMap((n) => (n.op === "pack" ? n.args.filter((a) => !isZero(a)) : []));
+  const roots = new Set([...graph.outputs.map((o) => o.node), ...packed].map(storedRoot));
+  const users = usersOf(graph);
+  const bindings = new BindingCount(graph, capabilities);
+  const rides: Rides =
+    mode === "off" || !kernelsRide() ? { nodes: graph.nodes, productOf: new Map() } : findRides(graph);
+  const group = (settings: Pick<Fuser, "again" | "unlimited" | "expected">): Fuser => {
+    const grouping = new Grouping(rides.nodes, users, roots);
+    const f: Fuser = { grouping, capabilities, mode, refusals: new Map(), bindings, ...settings };
+    for (const n of rides.nodes) {
+      grouping.advance(n);
+      const product = rides.productOf.get(n);
+      if (!product || !ride(f, n, product)) place(f, n);
+    }
+    for (const n of graph.nodes) if (roots.has(n)) store(f, n);
+    if (mode === "profit") shareExpensive(f, graph);
+    if (!f.unlimited) splitOverLimit(f);
+    return f;
   };
-  for (const n of graph.nodes) place(f, n);
-  for (const n of graph.nodes) if (roots.has(n) && !grouping.owner.has(n) && needsKernel(n, graph)) home(f, n);
-  if (mode === "profit") shareExpensive(f, graph);
-  splitOverLimit(f);
+  let f = group({ again: new Set(), unlimited: mode !== "off" });
+  if (f.unlimited) {
+    // Only when all kernels are known is it known what is in memory anyway.
+    const { again, stored } = cheaperAgain(f, rides.nodes);
+    if (again.size > 0 || tooManyBindings(f)) f = group({ again, unlimited: false, expected: stored });
+    if (tooManyBindings(f)) f = group({ again, unlimited: false });
+  }
   if (mode !== "off") mergeSiblings(f);
   return { regions: inOrder(f), refusals: f.refusals };
 }
 
-const needsKernel = (n: Node, graph: Graph): boolean =>
-  !isStored(n) || graph.outputs.some((o) => storedRoot(o.node) === n);
+function store(f: Fuser, n: Node): void {
+  if (!isStored(n) && !f.grouping.writes(n)) home(f, n);
+}
 
 function place(f: Fuser, n: Node): void {
   const { grouping } = f;
@@ -62,14 +86,29 @@ function place(f: Fuser, n: Node): void {
     grouping.own(g, n);
     return;
   }
+  if (n.op === "pack") {
+    // Before anything reads it: who does must know the kernels that it depends on.
+    for (const a of n.args) if (!isZero(a)) store(f, storedRoot(a));
+    return;
+  }
   if (f.mode === "off") {
     if (needsOwnKernelUnfused(n)) grouping.own(grouping.open("pointwise", shapeOf(n)), n);
     return;
   }
-  if (isElementwise(n)) absorb(f, n);
+  if (isElementwise(n) && !f.again.has(n)) absorb(f, n);
 }
 
-const unfusedPulled = new Set(["const", "iota", "reshape", "transpose", "expand", "slice"]);
+const unfusedPulled = new Set([
+  "const",
+  "iota",
+  "segments",
+  "reshape",
+  "transpose",
+  "expand",
+  "slice",
+  "recompute",
+  "window",
+]);
 
 const needsOwnKernelUnfused = (n: Node): boolean => !isStored(n) && !unfusedPulled.has(n.op);
 

@@ -1,7 +1,8 @@
 import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import type { BindingCount } from "./bindings.ts";
 import { type Group, type Grouping, rowsOf } from "./groups.ts";
-import { countOf, isStored } from "./pull.ts";
+import { countOf, storesOf } from "./pull.ts";
 
 /** `legal` fuses everything that is legal; `profit` also asks whether it moves fewer bytes; `off` makes a kernel of every primitive. */
 export type FuseMode = "profit" | "legal" | "off";
@@ -16,7 +17,13 @@ export interface Fuser {
   readonly capabilities: Capabilities;
   readonly mode: FuseMode;
   readonly refusals: Map<Node, Refusal>;
-  readonly limit: number;
+  readonly bindings: BindingCount;
+  /** Whether kernels may bind any number of buffers, to see what would be stored then. */
+  readonly unlimited: boolean;
+  /** What is likely to be stored; without it all that has a reader elsewhere so far is taken to be. */
+  readonly expected?: ReadonlySet<Node>;
+  /** Elementwise nodes that no kernel shall store unless it must. */
+  readonly again: ReadonlySet<Node>;
 }
 
 /** Groups that own something the node reads, latest first. */
@@ -24,8 +31,7 @@ export function producerGroups(f: Fuser, n: Node): Group[] {
   const found = new Set<Group>();
   for (const a of n.args) {
     for (const l of f.grouping.leavesOf(a)) {
-      const g = f.grouping.owner.get(l);
-      if (g) found.add(g);
+      for (const g of f.grouping.writersOf(l)) found.add(g);
     }
   }
   return [...found].sort((a, b) => b.id - a.id);
@@ -36,8 +42,12 @@ export function closesCycle(f: Fuser, g: Group, n: Node): boolean {
   return producerGroups(f, n).some((h) => h !== g && f.grouping.dependsOn(h, g));
 }
 
-export const overLimit = (f: Fuser, g: Group, extra: readonly Node[]): boolean =>
-  f.grouping.inputsOf(g, extra).size + Math.max(1, f.grouping.storedOf(g, extra).size) > f.limit;
+export function overLimit(f: Fuser, g: Group, extra: readonly Node[]): boolean {
+  const { bindings, grouping, expected } = f;
+  if (f.unlimited) return false;
+  const outputs = grouping.storedOf(g, extra, expected);
+  return bindings.exceeds(g, [...g.members, ...extra], grouping.inputsOf(g, extra), outputs);
+}
 
 /** Without shader-f16 every invocation must write whole words: two neighbouring elements of a row. */
 export function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
@@ -51,32 +61,25 @@ export function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
   return trailing ? cols % 2 === 0 : inner % 4 === 0 && !g.axes.includes(g.space.length - 1);
 }
 
-/** Does the group compute the unowned node on the way to a member? */
-export function pulls(grouping: Grouping, g: Group, target: Node): boolean {
-  const seen = new Set<Node>();
-  const visit = (n: Node): boolean => {
-    if (n === target) return true;
-    if (seen.has(n) || isStored(n) || grouping.owner.has(n)) return false;
-    seen.add(n);
-    return n.args.some(visit);
-  };
-  return [...g.members].some((m) => m.args.some(visit));
-}
-
 /**
  * Is the node computed from the result of a kernel that also reads it on the way to something else? Then that kernel
  * must go on computing it: reading it from another kernel would close a cycle.
  */
 export function feedsItself(f: Fuser, n: Node): boolean {
-  const readers = f.grouping.groups.filter((g) => pulls(f.grouping, g, n));
+  const readers = [...f.grouping.readersOf(n)];
   return producerGroups(f, n).some((p) => readers.some((r) => f.grouping.dependsOn(p, r)));
 }
 
-/** Members that some other group reads, or that are graph outputs. */
-export function storedSet(grouping: Grouping): Set<Node> {
+/** Members that some other group reads, or that are graph outputs; with `together` these groups count as one. */
+export function storedSet(grouping: Grouping, together: readonly Group[] = []): Set<Node> {
   const out = new Set<Node>();
   for (const g of grouping.groups) {
-    for (const l of grouping.inputsOf(g)) if (grouping.owner.has(l)) out.add(l);
+    for (const l of grouping.inputsOf(g)) {
+      const own = grouping.owner.get(l);
+      if (own && together.includes(own) && together.includes(g)) continue;
+      if (own) out.add(l);
+      else for (const n of storesOf(l)) if (grouping.owner.has(n)) out.add(n);
+    }
     for (const m of g.members) if (grouping.outputs.has(m)) out.add(m);
   }
   return out;

@@ -1,5 +1,5 @@
 import type { Node } from "../ir/graph.ts";
-import { canStoreHalf, type Fuser, feedsItself, overLimit, pulls } from "./fuser.ts";
+import { canStoreHalf, type Fuser, feedsItself, overLimit } from "./fuser.ts";
 import { pointOf, readsSamePoint, rowsOf } from "./groups.ts";
 import { absorb } from "./join.ts";
 import { countOf, isElementwise, isStored, permutedFrom, shapeOf } from "./pull.ts";
@@ -13,13 +13,14 @@ export function home(f: Fuser, n: Node): void {
   }
   if (f.mode !== "off" && storeThroughView(f, n)) return;
   if (f.mode !== "off" && !isStored(n)) {
-    for (const g of grouping.groups) {
-      const computes = g.family === "row" ? countOf(n) === g.space.reduce((p, d) => p * d, 1) : false;
-      if (!computes || !pulls(grouping, g, n) || !canStoreHalf(f, g, n) || overLimit(f, g, [n])) continue;
+    const readers = [...grouping.readersOf(n)];
+    for (const g of readers) {
+      const elementwise = g.family === "row" || (g.family === "pointwise" && n.op !== "pad" && n.op !== "concat");
+      const computes = elementwise && countOf(n) === g.space.reduce((p, d) => p * d, 1);
+      if (!computes || !canStoreHalf(f, g, n) || overLimit(f, g, [n])) continue;
       const at = pointOf(g).of(n);
       if (!at || !readsSamePoint(grouping, g, n, at)) continue;
-      const readers = grouping.groups.filter((h) => h !== g && pulls(grouping, h, n));
-      if (readers.some((h) => grouping.dependsOn(g, h))) continue;
+      if (readers.some((h) => h !== g && grouping.dependsOn(g, h))) continue;
       grouping.own(g, n);
       return;
     }

@@ -13,6 +13,8 @@ import {
 } from "./fuser.ts";
 import { type Group, pointOf, readsSamePoint } from "./groups.ts";
 import { countOf, shapeOf } from "./pull.ts";
+import { recomputedBy } from "./recomputed.ts";
+import { relieve } from "./split.ts";
 
 export function absorb(f: Fuser, n: Node): void {
   for (const g of producerGroups(f, n)) {
@@ -47,10 +49,18 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
     return { reason: "half-words", detail: "without shader-f16 an f16 result must be written in whole words" };
   }
   if (closesCycle(f, g, n)) return { reason: "cycle", detail: "another operand is computed from this kernel's result" };
-  if (overLimit(f, g, [n])) {
-    return { reason: "bindings", detail: `the kernel would bind more than ${f.limit} storage buffers` };
+  if (overLimit(f, g, [n]) && !relieve(f, g, n)) {
+    return { reason: "bindings", detail: `the kernel would bind more than ${f.bindings.limit} storage buffers` };
   }
   return undefined;
+}
+
+/** A sum over the axis that a contraction contracts joins it: its operand passes through anyway. */
+export function ride(f: Fuser, sum: Node, product: Node): boolean {
+  const g = f.grouping.owner.get(product);
+  if (g?.family !== "contraction" || closesCycle(f, g, sum) || overLimit(f, g, [sum])) return false;
+  f.grouping.own(g, sum);
+  return true;
 }
 
 /** A reduction joins a row kernel over the same rows that computes its operand. */
@@ -80,7 +90,10 @@ export function joinRow(f: Fuser, n: Node): boolean {
       continue;
     }
     if (overLimit(f, g, [n])) {
-      f.refusals.set(n, { reason: "bindings", detail: `the kernel would bind more than ${f.limit} storage buffers` });
+      f.refusals.set(n, {
+        reason: "bindings",
+        detail: `the kernel would bind more than ${f.bindings.limit} storage buffers`,
+      });
       continue;
     }
     f.grouping.own(g, n);
@@ -94,7 +107,9 @@ export function joinRow(f: Fuser, n: Node): boolean {
 function rowSiblings(f: Fuser, n: Node, rows: Rows): Group[] {
   const { grouping } = f;
   const reads = new Set(n.args.flatMap((a) => [...grouping.leavesOf(a)]));
+  const again = recomputedBy(grouping, [n]);
   return grouping.groups
     .filter((g) => g.family === "row" && sameRows(g, rows) && [...grouping.inputsOf(g)].some((l) => reads.has(l)))
+    .filter((g) => recomputedBy(grouping, g.members) === again)
     .reverse();
 }

@@ -1,23 +1,25 @@
 import { type Graph, GraphBuilder, makeGraph, type Node, rewriteGraph } from "../ir/graph.ts";
-import { isAnchor, isStored, storedRoot } from "./pull.ts";
+import { separatePacks } from "./packs.ts";
+import { isAnchor, isStored, storesOf } from "./pull.ts";
 
 /**
  * Brings a graph of primitive rows into the form that kernels are written for: kernels of f16 operands accumulate and
- * finish in f32 with the rounding cast after them, a concat has few enough operands to bind, and every output is
- * computed by some kernel (an output that is an input becomes a copy).
+ * finish in f32 with the rounding cast after them, a concat has few enough operands to bind, every argument of a pack has
+ * one place, and every output is computed by some kernel (an output that is an input becomes a copy).
  */
 export function legalise(graph: Graph, bindingLimit: number): Graph {
-  const g = rewriteGraph(graph, (n, args, b) => {
+  const computed = rewriteGraph(graph, (n, args, b) => {
     if (n.op === "result") return narrowResult(n, args, b);
     if (isAnchor(n) && args.some((a) => a.type.dtype === "f16")) return widen(n, args, b);
     if (n.op === "concat") return nestConcat(n, args, b, Math.max(2, bindingLimit - 2));
     return undefined;
   });
+  const g = separatePacks(computed);
   const b = new GraphBuilder();
   return makeGraph(
     g.inputs,
     g.outputs.map((o) => {
-      if (!isStored(storedRoot(o.node))) return o;
+      if (storesOf(o.node).every((n) => !isStored(n))) return o;
       b.place = o.node.place;
       return { name: o.name, node: b.add("cast", [o.node], { dtype: o.node.type.dtype }) };
     }),
@@ -28,11 +30,12 @@ const toFloat = (b: GraphBuilder, n: Node): Node => (n.type.dtype === "f16" ? b.
 
 function widen(n: Node, args: readonly Node[], b: GraphBuilder): Node {
   const wide = args.map((a) => toFloat(b, a));
+  if (n.results && n.op !== "reduce") return b.add(n.op, wide, n.attrs);
   if (n.op !== "reduce") return b.add("cast", [b.add(n.op, wide, n.attrs)], { dtype: "f16" });
   return b.add("reduce", wide, { ...n.attrs, combine: widenGraph(n.attrs.combine as Graph) });
 }
 
-/** A result of a widened `reduce` gets its f16 rounding back. */
+/** A result of a widened node gets its f16 rounding back. */
 function narrowResult(n: Node, args: readonly Node[], b: GraphBuilder): Node | undefined {
   const wide = b.add("result", args, n.attrs);
   return wide.type.dtype === n.type.dtype ? undefined : b.add("cast", [wide], { dtype: n.type.dtype });

@@ -1,5 +1,5 @@
 import type { Graph, Node } from "../ir/graph.ts";
-import { type Fuser, feedsItself, pulls } from "./fuser.ts";
+import { type Fuser, feedsItself } from "./fuser.ts";
 import type { Grouping } from "./groups.ts";
 import { home } from "./home.ts";
 import { bytesOf, countOf, isElementwise, isStored } from "./pull.ts";
@@ -32,6 +32,9 @@ const expensive = new Set([
   "philox",
 ]);
 
+/** Transcendental, or as long to compute. */
+export const isExpensive = (n: Node): boolean => expensive.has(n.op);
+
 /**
  * Stores an elementwise node that several kernels would compute again, where storing moves fewer bytes, and one with
  * transcendental work that a contraction would repeat for every tile.
@@ -39,8 +42,8 @@ const expensive = new Set([
 export function shareExpensive(f: Fuser, graph: Graph): void {
   const { grouping } = f;
   for (const n of graph.nodes) {
-    if (!isElementwise(n) || grouping.owner.has(n) || isStored(n)) continue;
-    const readers = grouping.groups.filter((g) => pulls(grouping, g, n));
+    if (!isElementwise(n) || grouping.owner.has(n) || isStored(n) || f.again.has(n)) continue;
+    const readers = [...grouping.readersOf(n)];
     if (readers.length === 0) continue;
     const read = [...grouping.leavesOf(n)].reduce((s, l) => s + bytesOf(l), 0);
     const own = bytesOf(n);
@@ -55,6 +58,6 @@ export function shareExpensive(f: Fuser, graph: Graph): void {
 }
 
 function hasExpensive(grouping: Grouping, n: Node): boolean {
-  if (expensive.has(n.op)) return true;
+  if (isExpensive(n)) return true;
   return n.args.some((a) => !isStored(a) && !grouping.owner.has(a) && hasExpensive(grouping, a));
 }

@@ -1,14 +1,29 @@
 import { tensorBytes } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { type Index, indexAlgebra, int, sub, variable } from "../ir/index-expr.ts";
+import { attentionKernels } from "../ir/ops/attention-type.ts";
+import { windowAlignment } from "../ir/ops/memory.ts";
 import { rowOf } from "../ir/ops.ts";
 
 /** Rows that get a kernel built around them. Everything else is computed where it is read. */
-const anchorOps = new Set(["matmul", "attention", "cumSum", "scatterElements", "scatterND", "reduce"]);
+const anchorOps = new Set([
+  "matmul",
+  ...attentionKernels,
+  "cumSum",
+  "exclusiveScan",
+  "scatterElements",
+  "scatterND",
+  "dynamicUpdateSlice",
+  "reduce",
+]);
 export const isAnchor = (n: Node): boolean => anchorOps.has(n.op) || rowOf(n.op).reduction !== undefined;
 
-/** Nodes that are in memory before the program runs. */
-export const isStored = (n: Node): boolean => n.op === "input" || n.op === "literal";
+/**
+ * Nodes that no kernel computes: what is in memory before the program runs, packs (their arguments are placed inside
+ * them) and ranges of these.
+ */
+export const isStored = (n: Node): boolean =>
+  n.op === "input" || n.op === "literal" || n.op === "pack" || (isRange(n) && isStored(placeOf(n).root));
 export const isElementwise = (n: Node): boolean => rowOf(n.op).elementwise !== undefined;
 /** Views whose result has the same elements in the same order. */
 export const keepsOrder = (n: Node): boolean => n.op === "reshape";
@@ -20,12 +35,45 @@ export function permutedFrom(n: Node): Node {
   return at;
 }
 
-/** The node whose buffer an output shares: views that keep the order of elements are the same memory. */
-export function storedRoot(n: Node): Node {
-  let at = n;
-  while (keepsOrder(at)) at = at.args[0] as Node;
-  return at;
+/** A window that a binding may begin at: of a tensor in memory it is a part of that memory. */
+export const isRange = (n: Node): boolean =>
+  n.op === "window" && (n.attrs.start as number) % windowAlignment(n.type.dtype) === 0;
+
+/** Where a node lies: in the memory of `root`, `offset` elements from its start. */
+export interface MemoryPlace {
+  readonly root: Node;
+  readonly offset: number;
 }
+
+/**
+ * The memory of a node, if it is in memory: that of what it is a reshape or an aligned window of. The root is an input, a
+ * literal, a pack or a node that some kernel stores.
+ */
+export function placeOf(n: Node): MemoryPlace {
+  let root = n;
+  let offset = 0;
+  for (;;) {
+    if (isRange(root)) offset += root.attrs.start as number;
+    else if (!keepsOrder(root)) return { root, offset };
+    root = root.args[0] as Node;
+  }
+}
+
+/** A tensor of zeros: as an argument of a pack it needs no kernel. */
+export const isZero = (n: Node): boolean => n.op === "const" && Object.is(n.attrs.value, 0);
+
+/** The node whose memory an output shares. */
+export const storedRoot = (n: Node): Node => placeOf(n).root;
+
+/** The nodes that must have been stored before `n` can be read from memory: through a pack those of all its arguments. */
+export function storesOf(n: Node): readonly Node[] {
+  const { root } = placeOf(n);
+  if (root.op !== "pack") return [root];
+  const known = packed.get(root) ?? root.args.flatMap((a) => (isZero(a) ? [] : storesOf(a)));
+  packed.set(root, known);
+  return known;
+}
+const packed = new WeakMap<Node, readonly Node[]>();
 
 export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly number[];
 /** Bytes of the node in a GPU buffer. */
@@ -95,6 +143,13 @@ const specialReads: Readonly<
       },
     ];
   },
+  dynamicSlice: (n, index) => {
+    const [x, ...starts] = n.args as [Node, ...Node[]];
+    const at = index.map((e, i) => (shapeOf(x)[i] === shapeOf(n)[i] ? e : unknown(shapeOf(x)[i] as number)));
+    return [{ arg: x, index: at }, ...starts.map((arg) => ({ arg, index: [] }))];
+  },
+  // Kept apart from x: the kernel that computes x does not go on with what a backward pass computes from it again.
+  recompute: (n) => [{ arg: n.args[0] as Node, index: shapeOf(n).map(unknown) }],
   philox: (n) => [{ arg: n.args[0] as Node, index: [unknown(2)] }],
   result: () => [],
 };

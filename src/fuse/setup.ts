@@ -20,7 +20,7 @@ function isReorderedTwin(n: Node, users: ReadonlyMap<Node, readonly Node[]>): bo
   return at !== n && isStored(at) && (users.get(at)?.length ?? 0) > 1;
 }
 
-const free = new Set(["const", "iota", "reshape", "expand", "slice"]);
+const free = new Set(["const", "iota", "segments", "reshape", "expand", "slice", "recompute", "window", "pack"]);
 
 export function splitSetup(graph: Graph): Parts {
   const fixed = new Set<Node>();

@@ -1,5 +1,5 @@
 import type { Node } from "../ir/graph.ts";
-import { type Fuser, feedsItself, storedSet } from "./fuser.ts";
+import { type Fuser, feedsItself, overLimit, storedSet } from "./fuser.ts";
 import type { Group } from "./groups.ts";
 import { isElementwise, isStored, shapeOf } from "./pull.ts";
 
@@ -8,23 +8,48 @@ export function splitOverLimit(f: Fuser): void {
   const { grouping } = f;
   for (let again = true; again; ) {
     again = false;
+    let stored = storedSet(grouping);
     for (const g of [...grouping.groups]) {
-      const stored = storedSet(grouping);
-      const count = (): number => grouping.inputsOf(g).size + [...g.members].filter((m) => stored.has(m)).length;
-      if (count() <= f.limit) continue;
+      const outputs = [...g.members].filter((m) => stored.has(m));
+      if (!f.bindings.exceeds(g, [...g.members], grouping.inputsOf(g), outputs)) continue;
       const part = largestPart(f, g);
       if (!part) continue;
       grouping.own(grouping.open("pointwise", shapeOf(part)), part);
       f.refusals.set(part, {
         reason: "bindings",
-        detail: `the kernel would bind more than ${f.limit} storage buffers`,
+        detail: `the kernel would bind more than ${f.bindings.limit} storage buffers`,
       });
+      stored = storedSet(grouping);
       again = true;
     }
   }
 }
 
-function largestPart(f: Fuser, g: Group): Node | undefined {
+/** Does some kernel bind more than the device allows? */
+export function tooManyBindings({ grouping, bindings }: Fuser): boolean {
+  const stored = storedSet(grouping);
+  return grouping.groups.some((g) =>
+    bindings.exceeds(
+      g,
+      [...g.members],
+      grouping.inputsOf(g),
+      [...g.members].filter((m) => stored.has(m)),
+    ),
+  );
+}
+
+/**
+ * Makes room in a kernel that would bind too much with `n`: what it computes on the way from several buffers, and what will
+ * be stored anyway, gets a kernel of its own now rather than have `n` computed elsewhere.
+ */
+export function relieve(f: Fuser, g: Group, n: Node): boolean {
+  const part = largestPart(f, g, (x) => f.expected?.has(x) ?? true);
+  if (!part) return false;
+  f.grouping.own(f.grouping.open("pointwise", shapeOf(part)), part);
+  return !overLimit(f, g, [n]);
+}
+
+function largestPart(f: Fuser, g: Group, suits: (n: Node) => boolean = () => true): Node | undefined {
   const { grouping } = f;
   let best: { node: Node; leaves: number } | undefined;
   const seen = new Set<Node>();
@@ -34,8 +59,9 @@ function largestPart(f: Fuser, g: Group): Node | undefined {
     const leaves = grouping.leavesOf(n).size;
     if (
       (isElementwise(n) || n.op === "concat") &&
+      suits(n) &&
       leaves > 1 &&
-      leaves < f.limit &&
+      leaves < f.bindings.limit &&
       (!best || leaves > best.leaves) &&
       !feedsItself(f, n)
     )

@@ -31,13 +31,11 @@ export function rulePass(rules: readonly Rule[]): (graph: Graph) => Graph {
     let readers: Map<Node, number> | undefined;
     /** The node of the old graph that a rebuilt node stands for. */
     const origin = new Map<Node, Node>();
-    const usedOnce = (n: Node): boolean => {
-      readers ??= countReaders(graph);
-      return readers.get(origin.get(n) ?? n) === 1;
-    };
+    const readersOf = (n: Node): number | undefined => (readers ??= countReaders(graph)).get(n);
+    const usedOnce = (n: Node): boolean => readersOf(origin.get(n) ?? n) === 1;
     return replaceNodes(graph, (node, args, b) => {
       const applicable = byOp.get(node.op);
-      if (!applicable) return undefined;
+      if (!applicable && args === node.args) return undefined;
       let n = args === node.args ? node : b.add(node.op, args, node.attrs);
       if (n !== node) origin.set(n, node);
       const c: RuleContext = { b, usedOnce };
@@ -46,6 +44,8 @@ export function rulePass(rules: readonly Rule[]): (graph: Graph) => Graph {
         const next = firstMatch(table, n, c);
         if (!next) break;
         n = next;
+        // What the rule made is read where the node was; what it found in the graph is read elsewhere too.
+        if (readersOf(n) === undefined && !origin.has(n)) origin.set(n, node);
         table = byOp.get(n.op);
       }
       return n === node ? undefined : [n];

@@ -2,6 +2,7 @@ import { halfRound } from "../../src/base/half.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { count, type NDArray } from "../../src/ir/ndarray.ts";
 import { contractionPrograms } from "./programs/contractions.ts";
+import { gradientPrograms } from "./programs/gradients.ts";
 import { indexedPrograms } from "./programs/indexed.ts";
 import type { Listed } from "./programs/listed.ts";
 import { pointwisePrograms } from "./programs/pointwise.ts";
@@ -48,5 +49,6 @@ export const programs: readonly ProgramCase[] = [
   ...rowPrograms,
   ...contractionPrograms,
   ...indexedPrograms,
+  ...gradientPrograms,
   ...wholePrograms,
 ].map(caseOf);

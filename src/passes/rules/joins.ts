@@ -34,8 +34,8 @@ export const joinRules: readonly Rule[] = [
     apply: (n, { b }) => {
       const inner = arg(n);
       if (inner.op !== "pad") return undefined;
-      const low = inner.attrs.low as readonly number[];
-      return within(n, low, arg(inner).type.shape) ? b.add("slice", inner.args, shifted(n, low)) : undefined;
+      const low = numbersOf(inner.attrs.low as Dim[]);
+      return low && within(n, low, arg(inner).type.shape) ? b.add("slice", inner.args, shifted(n, low)) : undefined;
     },
   },
   {

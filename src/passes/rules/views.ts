@@ -1,4 +1,4 @@
-import { type Dim, type Shape, shapeEqual } from "../../ir/dim.ts";
+import { type Dim, dimAdd, type Shape, shapeEqual } from "../../ir/dim.ts";
 import type { Node } from "../../ir/graph.ts";
 import { count } from "../../ir/ndarray.ts";
 import { numbersOf, toShape } from "../match.ts";
@@ -108,7 +108,8 @@ export const viewRules: readonly Rule[] = [
       const inner = arg(n);
       const both = [n, inner].every((p) => p.op === "pad" && p.attrs.mode === "constant");
       if (!both || !Object.is(n.attrs.value, inner.attrs.value)) return undefined;
-      const sum = (name: string): number[] => ints(n, name).map((v, i) => v + (ints(inner, name)[i] as number));
+      const sum = (name: string): Dim[] =>
+        (n.attrs[name] as Shape).map((v, i) => dimAdd(v, (inner.attrs[name] as Shape)[i] as Dim));
       return b.add("pad", inner.args, { ...n.attrs, low: sum("low"), high: sum("high") });
     },
   },
