@@ -1,14 +1,37 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { sizesOf, writeAttentionRow } from "./attention.ts";
+import { writeAttentionRow } from "./attention.ts";
+import { writeGradKeyValueRow, writeGradQueryRow } from "./attention-grad.ts";
+import { gradTiledFits, writeGradTiled } from "./attention-grad-tiled.ts";
+import { type Sizes, sizesOf } from "./attention-parts.ts";
 import { tiledFits, writeAttentionTiled } from "./attention-tiled.ts";
 import type { Kernel } from "./kernel.ts";
 
-/** The variant of attention for a device: tiles through workgroup memory on GPUs, an invocation a query row on CPU adapters. */
+type Writer = (region: Region, capabilities: Capabilities) => Kernel;
+
+interface Variants {
+  /** An invocation a row: for CPU adapters and for what the tile does not suit. */
+  readonly row: Writer;
+  /** Tiles through workgroup memory. */
+  readonly tiled: Writer;
+  fits(s: Sizes, capabilities: Capabilities): boolean;
+}
+
+const forward: Variants = { row: writeAttentionRow, tiled: writeAttentionTiled, fits: tiledFits };
+
+const variants: Readonly<Record<string, Variants>> = {
+  attention: forward,
+  attentionStats: forward,
+  attentionGradQuery: { row: writeGradQueryRow, tiled: writeGradTiled, fits: gradTiledFits },
+  attentionGradKeyValue: { row: writeGradKeyValueRow, tiled: writeGradTiled, fits: gradTiledFits },
+};
+
+/** The variant of an attention row for a device. */
 export function writeAttention(region: Region, capabilities: Capabilities): Kernel {
-  const s = sizesOf(region.anchors[0] as Node);
+  const node = region.anchors[0] as Node;
+  const { row, tiled, fits } = variants[node.op] as Variants;
   const halfWords = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
-  const tiled = !capabilities.software && !halfWords && tiledFits(s, capabilities);
-  return tiled ? writeAttentionTiled(region, capabilities) : writeAttentionRow(region, capabilities);
+  const tile = !capabilities.software && !halfWords && fits(sizesOf(node), capabilities);
+  return (tile ? tiled : row)(region, capabilities);
 }

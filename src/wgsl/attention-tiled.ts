@@ -2,9 +2,17 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { keyHeads, type Sizes, sizesOf } from "./attention.ts";
+import {
+  keyHeads,
+  lowest as masked,
+  provideResult,
+  type Sizes,
+  sizesOf,
+  storeAside,
+  storeAt,
+} from "./attention-parts.ts";
 import { type Emitter, lane } from "./emitter.ts";
-import { closeFrame, type Kernel, openFrame, writeAt } from "./kernel.ts";
+import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
 import { stage } from "./stage.ts";
 
 /** Query rows a workgroup owns and keys it takes at a time; 8 × 8 invocations with 4 rows and keys / 8 keys each. */
@@ -13,8 +21,6 @@ export interface AttentionTile {
   readonly keys: 32;
 }
 
-/** What hidden keys score: the lowest f32. */
-const masked = "bitcast<f32>(0xff7fffffu)";
 /** The lowest score of a key that is not hidden: the next f32. */
 const lowest = "bitcast<f32>(0xff7ffffeu)";
 const threads = 64;
@@ -58,7 +64,7 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
     ...base,
     name: "sq",
     operand: q,
-    at: (r, d) => [...lead.slice(lead.length - (q.type.shape.length - 2)), r, d],
+    at: (r, d) => [...lead, r, d],
     size: t.rows,
     depth: s.depth,
     limit: s.rows,
@@ -68,7 +74,7 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
     ...base,
     name: "sk",
     operand: k,
-    at: (r, d) => [...keyHeads(s, lead, k), r, d],
+    at: (r, d) => [...keyHeads(s, lead), r, d],
     size: t.keys,
     depth: s.depth,
     limit: s.keys,
@@ -78,7 +84,7 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
     ...base,
     name: "sk",
     operand: v,
-    at: (d, r) => [...keyHeads(s, lead, v), r, d],
+    at: (d, r) => [...keyHeads(s, lead), r, d],
     size: s.valueDepth,
     depth: t.keys,
     limit: s.valueDepth,
@@ -91,9 +97,8 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   e.line("var sum = vec4<f32>();");
   query.load(first, int(0));
   query.store();
-  const offset = s.keys - s.rows;
-  const end = s.node.attrs.causal
-    ? `min(${Math.ceil(s.keys / t.keys)}u, (${indexText(add(first, int(t.rows + offset + t.keys - 1)))}) / ${t.keys}u)`
+  const end = s.causal
+    ? `min(${Math.ceil(s.keys / t.keys)}u, (${indexText(add(first, int(t.rows + s.offset + t.keys - 1)))}) / ${t.keys}u)`
     : `${Math.ceil(s.keys / t.keys)}u`;
   e.open(`for (var step = 0u; step < ${end}; step++) {`, ["step"]);
   const origin = scale(variable("step", Math.max(0, Math.ceil(s.keys / t.keys) - 1)), t.keys);
@@ -106,7 +111,7 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   e.line(`let kd = sk[d * ${keys.pitch}u + tx];`);
   for (let i = 0; i < 4; i++) e.line(`s${i} = fma(vec4<f32>(qd.${"xyzw"[i]}), kd, s${i});`);
   e.close();
-  maskScores(e, s, mask, lead, add(first, scale(ty, 4)), add(origin, scale(tx, 4)), offset);
+  maskScores(e, s, mask, lead, add(first, scale(ty, 4)), add(origin, scale(tx, 4)));
   e.line("peak[tx * 8u + ty] = vec4<f32>(hmax(s0), hmax(s1), hmax(s2), hmax(s3));");
   e.line("workgroupBarrier();");
   e.line("var next = top;");
@@ -144,6 +149,7 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   e.line("var total = vec4<f32>();");
   for (let i = 0; i < 8; i++) e.line(`total += peak[${i * 8}u + ty];`);
   e.line("let norm = select(1.0f / total, vec4<f32>(), total == vec4<f32>());");
+  if (s.node.results) writeStats(frame, s, lead, add(first, scale(ty, 4)));
   out.forEach((row, i) => {
     const r = add(first, add(scale(ty, 4), int(i)));
     row.forEach((name, j) => {
@@ -154,14 +160,10 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
       ];
       e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
       e.width = 4;
-      const value = e.let(`${name} * norm.${"xyzw"[i]}`, 4, "f32");
-      e.provide(s.node, () => value);
+      if (s.node.results) provideResult(frame, s.node, 1, e.let(`lse.${"xyzw"[i]}`, 1, "f32"));
+      provideResult(frame, s.node, 0, e.let(`${name} * norm.${"xyzw"[i]}`, 4, "f32"));
       const within = (x: Index, size: number): Index => (x.max < size ? x : e.opaque(indexText(x), size - 1, e.depth));
-      writeAt(frame, region.outputs, [
-        ...lead,
-        within(r, s.rows),
-        add(scale(within(column, s.valueDepth / 4), 4), lane(4)),
-      ]);
+      storeAt(frame, s, [...lead, within(r, s.rows), add(scale(within(column, s.valueDepth / 4), 4), lane(4))]);
       e.close();
     });
   });
@@ -181,6 +183,20 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   });
 }
 
+/** Each row's lse, stored by the first of the eight invocations that share it. */
+function writeStats(frame: Frame, s: Sizes, lead: readonly Index[], row: Index): void {
+  const { e } = frame;
+  e.line("let lse = select(top + log(total), vec4<f32>(bitcast<f32>(0x7f7fffffu)), total == vec4<f32>());");
+  for (let i = 0; i < 4; i++) {
+    const r = add(row, int(i));
+    e.open(`if (tx == 0u${r.max < s.rows ? "" : ` && ${indexText(r)} < ${s.rows}u`}) {`);
+    e.width = 1;
+    const at = r.max < s.rows ? r : e.opaque(indexText(r), s.rows - 1, e.depth);
+    storeAside(frame, s, [...lead, at], { text: `lse.${"xyzw"[i]}`, width: 1, dtype: "f32", depth: 0 });
+    e.close();
+  }
+}
+
 function declare(e: Emitter, name: string): string {
   e.line(`var ${name} = vec4<f32>();`);
   return name;
@@ -194,7 +210,6 @@ function maskScores(
   lead: readonly Index[],
   row: Index,
   key: Index,
-  offset: number,
 ): void {
   const scaleBy = e.literal(s.scale, "f32").text;
   for (let i = 0; i < 4; i++) {
@@ -222,7 +237,7 @@ function maskScores(
     const hidden: string[] = [];
     const position = `vec4<u32>(${indexText(key)}) + vec4<u32>(0u, 1u, 2u, 3u)`;
     if (s.keys % 32 !== 0) hidden.push(`(${position}) >= vec4<u32>(${s.keys}u)`);
-    if (s.node.attrs.causal) hidden.push(`(${position}) > vec4<u32>(${indexText(add(r, int(offset)))})`);
+    if (s.causal) hidden.push(`(${position}) > vec4<u32>(${indexText(add(r, int(s.offset)))})`);
     for (const h of hidden) e.line(`s${i} = select(s${i}, vec4<f32>(${masked}), ${h});`);
     // A mask of -inf counts as hidden; a NaN score is not below anything and stays.
     if (mask) e.line(`s${i} = select(s${i}, vec4<f32>(${masked}), s${i} < vec4<f32>(${masked}));`);

@@ -1,10 +1,10 @@
 import type { Region } from "../fuse/region.ts";
-import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { productOf, writeDirect } from "./contraction.ts";
 import { type Tile, tileBytes, tileThreads, writeTiled } from "./contraction-tiled.ts";
 import type { Kernel } from "./kernel.ts";
 import { matvecFits, writeMatvec } from "./matvec.ts";
+import { ridesOn } from "./riders.ts";
 
 /** Workgroup tiles from large to small; the first that gives the device enough workgroups is taken. */
 export const tiles: readonly Tile[] = [
@@ -16,16 +16,17 @@ const enoughGroups: readonly number[] = [512, 96, 0];
 
 /** The variant of a contraction for a device: CPU adapters lose by workgroup memory, a few rows are a matrix-vector product. */
 export function writeContraction(region: Region, capabilities: Capabilities): Kernel {
-  const p = productOf(region.anchors[0] as Node);
-  if (!capabilities.software && matvecFits(p, capabilities)) return writeMatvec(region, capabilities);
+  const p = productOf(region);
+  if (!capabilities.software && matvecFits(p, capabilities) && !ridesOn(region, "a"))
+    return writeMatvec(region, capabilities);
   const tile = capabilities.software ? undefined : chooseTile(region, capabilities);
   return tile ? writeTiled(region, capabilities, tile) : writeDirect(region, capabilities);
 }
 
 function chooseTile(region: Region, capabilities: Capabilities): Tile | undefined {
-  const p = productOf(region.anchors[0] as Node);
+  const p = productOf(region);
   const halfWords = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
-  if (p.k % 4 !== 0 || p.k === 0 || p.m * p.n < 256 || (halfWords && p.n % 4 !== 0)) return undefined;
+  if (p.k === 0 || p.m * p.n < 256 || (halfWords && p.n % 4 !== 0)) return undefined;
   const { limits } = capabilities;
   const groups = (t: Tile): number => Math.ceil(p.m / t.m) * Math.ceil(p.n / t.n) * p.batches;
   const fits = (t: Tile): boolean =>

@@ -1,11 +1,12 @@
 import type { Region } from "../fuse/region.ts";
-import type { Node } from "../ir/graph.ts";
+import type { Side } from "../fuse/riders.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { multiplyAdd, operandIndex, type Product, productOf, writeEpilogue } from "./contraction.ts";
 import { type Emitter, lane } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
-import { stage } from "./stage.ts";
+import { ridesOn, writeFourSums } from "./riders.ts";
+import { type Staged, stage } from "./stage.ts";
 import { typeOf } from "./storage.ts";
 
 /** A workgroup computes m × n elements, k at a time; an invocation rows × columns of them, in groups of four. */
@@ -22,13 +23,12 @@ export const tileThreads = (t: Tile): number => (t.m / t.rows) * (t.n / t.column
 
 /**
  * Matrix product through workgroup memory with register prefetch: while one tile is multiplied, the next one is on its
- * way. Operands are staged K-major so that both are read as vectors; one that is contiguous along K is transposed four
- * by four in registers on the way. Needs K divisible by 4.
+ * way. Operands are staged K-major so that both are read as vectors. Riders take their sums from the staged tiles.
  */
 export function writeTiled(region: Region, capabilities: Capabilities, t: Tile): Kernel {
   const frame = openFrame(region, capabilities);
   const { e } = frame;
-  const p = productOf(region.anchors[0] as Node);
+  const p = productOf(region);
   const dtype = p.node.type.dtype;
   const tilesM = Math.ceil(p.m / t.m);
   const tilesN = Math.ceil(p.n / t.n);
@@ -70,6 +70,10 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
       return name;
     }),
   );
+  const sums = [
+    ...(ridesOn(region, "a") ? [tileSums(frame, "a", left, t.m, p.m, threads, tileM, tileN)] : []),
+    ...(ridesOn(region, "b") ? [tileSums(frame, "b", right, t.n, p.n, threads, tileN, tileM)] : []),
+  ];
   const steps = Math.ceil(p.k / t.k);
   left.load(tileM, int(0));
   right.load(tileN, int(0));
@@ -77,6 +81,7 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
   left.store();
   right.store();
   e.line("workgroupBarrier();");
+  for (const sum of sums) sum.add(t.k);
   if (steps > 1) {
     e.open(`if (step < ${steps - 1}u) {`);
     const next = e.index("next", steps - 1, "step + 1u");
@@ -102,6 +107,7 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
   }
   e.line("workgroupBarrier();");
   e.close();
+  for (const sum of sums) sum.write();
 
   const ty = e.index("row_at", t.m / t.rows - 1, "ty");
   const tx = e.index("col_at", across - 1, "tx");
@@ -119,6 +125,49 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
     declarations: [left.declaration, right.declaration],
     workgroupBytes: tileBytes(t),
   });
+}
+
+/**
+ * Sums of the lines of a staged operand over K, by the workgroups of the first tile along the other axis. An invocation
+ * adds up a share of each step for one vector; at the end the shares meet in the operand's workgroup memory.
+ */
+function tileSums(
+  frame: Frame,
+  side: Side,
+  staged: Staged,
+  size: number,
+  limit: number,
+  threads: number,
+  at: Index,
+  across: Index,
+): { add(depth: number): void; write(): void } {
+  const { e } = frame;
+  const quads = size / 4;
+  const shares = threads / quads;
+  const dtype = staged.dtype;
+  const first = `${indexText(across)} == 0u`;
+  const sum = e.fresh("sum");
+  e.line(`var ${sum} = ${typeOf(dtype, 4)}();`);
+  return {
+    add(depth) {
+      e.open(`if (${first}) {`);
+      for (let k = 0; k < depth / shares; k++) {
+        const line = `(lid / ${quads}u) * ${(depth / shares) * staged.pitch}u + ${k * staged.pitch}u + lid % ${quads}u`;
+        e.line(`${sum} += ${staged.name}[${line}];`);
+      }
+      e.close();
+    },
+    write() {
+      e.line(`if (${first}) { ${staged.name}[lid] = ${sum}; }`);
+      e.line("workgroupBarrier();");
+      e.open(`if (${first} && lid < ${quads}u) {`);
+      const parts = Array.from({ length: shares }, (_, i) => `${staged.name}[lid + ${i * quads}u]`);
+      const total = e.let(parts.join(" + "), 4, dtype);
+      const quad = e.index("quad", quads - 1, "lid");
+      writeFourSums(frame, side, add(at, scale(quad, 4)), limit, total);
+      e.close();
+    },
+  };
 }
 
 /** Stores four neighbouring columns of one row, or one by one where the row length is not a multiple of four. */

@@ -4,6 +4,7 @@ import { add, div, type Index, indexText, int, mod, scale, unravel, variable } f
 import type { Capabilities } from "../manifest/manifest.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
+import { ridesOn, ridingOf, writeFourSums, writeSums } from "./riders.ts";
 import { typeOf } from "./storage.ts";
 
 /** Sizes of a batched product [batch…, M, K] × [batch…, K, N]. */
@@ -16,9 +17,12 @@ export interface Product {
   readonly m: number;
   readonly n: number;
   readonly k: number;
+  /** What is computed from the product; other outputs are those of riders. */
+  readonly outputs: readonly Node[];
 }
 
-export function productOf(node: Node): Product {
+export function productOf(region: Region): Product {
+  const node = region.anchors.find((n) => n.op === "matmul") as Node;
   const [a, b] = node.args as [Node, Node];
   const shape = shapeOf(node);
   const batch = shape.slice(0, -2);
@@ -31,6 +35,7 @@ export function productOf(node: Node): Product {
     m: shape[shape.length - 2] as number,
     n: shape[shape.length - 1] as number,
     k: shapeOf(a)[a.type.shape.length - 1] as number,
+    outputs: ridingOf(region).outputs,
   };
 }
 
@@ -45,10 +50,10 @@ export const operandIndex = (operand: Node, batch: readonly Index[], i: Index, j
 export const multiplyAdd = (dtype: string, a: string, b: string, c: string): string =>
   dtype === "f32" || dtype === "f16" ? `fma(${a}, ${b}, ${c})` : `${a} * ${b} + ${c}`;
 
-/** Evaluates every output of the region at (batch, m, n + lane) with `value` as the product, and stores it. */
+/** Evaluates every output of the product at (batch, m, n + lane) with `value` as the product, and stores it. */
 export function writeEpilogue(frame: Frame, p: Product, at: readonly Index[], value: Value): void {
   frame.e.provide(p.node, () => value);
-  writeAt(frame, frame.region.outputs, at);
+  writeAt(frame, p.outputs, at);
 }
 
 /** Rows and columns an invocation of the direct variant computes. */
@@ -62,8 +67,13 @@ export interface DirectTile {
   readonly size: number;
 }
 
+const workOf = (p: Product): number => p.m * p.n * p.k * p.batches;
+
 /** Taller tiles load less and run about a tenth faster, but take twice as long to compile: they are for products that repay it. */
-const rowsFor = (p: Product): number => (p.m * p.n * p.k * p.batches >= 2 ** 28 ? 8 : 4);
+const rowsFor = (p: Product): number => (workOf(p) >= 2 ** 28 ? 8 : 4);
+
+/** Products this small are done before a tile is compiled: an invocation computes one vector. */
+const isTiny = (region: Region, p: Product): boolean => workOf(p) < 2 ** 14 && !ridesOn(region, "a") && !ridesOn(region, "b");
 
 /** The workgroup size that leaves the fewest invocations without columns. */
 function groupAlong(tiles: number): number {
@@ -78,13 +88,14 @@ function groupAlong(tiles: number): number {
 export function writeDirect(region: Region, capabilities: Capabilities, tile?: DirectTile): Kernel {
   const frame = openFrame(region, capabilities);
   const { e } = frame;
-  const p = productOf(region.anchors[0] as Node);
+  const p = productOf(region);
   const dtype = p.node.type.dtype;
   const packed = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
   const width = tile?.width ?? (p.n % 4 === 0 ? 4 : packed ? 2 : 1);
   const columns = p.n / width;
-  const tm = Math.min(tile?.rows ?? rowsFor(p), p.m);
-  const tn = Math.min(tile?.vectors ?? (width === 4 ? 2 : 4), columns);
+  const tiny = isTiny(region, p);
+  const tm = Math.min(tile?.rows ?? (tiny ? 1 : rowsFor(p)), p.m);
+  const tn = Math.min(tile?.vectors ?? (tiny ? 1 : width === 4 ? 2 : 4), columns);
   const tilesM = Math.ceil(p.m / tm);
   const tilesN = Math.ceil(columns / tn);
   const size = tile?.size ?? groupAlong(tilesN);
@@ -99,6 +110,8 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
   const rows = Array.from({ length: tm }, (_, i) => clampTo(frame, add(scale(tileM, tm), int(i)), p.m));
   const vectors = Array.from({ length: tn }, (_, j) => clampTo(frame, add(scale(tileN, tn), int(j)), columns));
   const cols = vectors.map((v) => (width === 1 ? v : add(scale(v, width), lane(width))));
+
+  const columnGuard = (j: number): string => (columns % tn === 0 ? "" : guard(add(scale(tileN, tn), int(j)), columns));
 
   const acc = rows.map(() =>
     cols.map(() => {
@@ -139,13 +152,14 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
     step(int(k), (i) => (left[i] as Value).text);
   }
 
+  if (ridesOn(region, "b")) sumColumns(frame, p, tileM, cols, width, (j) => columnGuard(j));
+  if (ridesOn(region, "a")) sumRows(frame, p, mod(g, blocks64), tileM, tm);
   e.width = width;
   rows.forEach((r, i) => {
     cols.forEach((c, j) => {
-      const guards = [
-        ...(p.m % tm === 0 ? [] : [guard(add(scale(tileM, tm), int(i)), p.m)]),
-        ...(columns % tn === 0 ? [] : [guard(add(scale(tileN, tn), int(j)), columns)]),
-      ].filter((g) => g !== "");
+      const guards = [...(p.m % tm === 0 ? [] : [guard(add(scale(tileM, tm), int(i)), p.m)]), columnGuard(j)].filter(
+        (g) => g !== "",
+      );
       e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
       const value: Value = { text: (acc[i] as string[])[j] as string, width, dtype, depth: e.depth };
       writeEpilogue(frame, p, [...batch, r, c], value);
@@ -153,6 +167,63 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
     });
   });
   return closeFrame(frame, { variant: `direct_${tm}x${tn * width}x${size}`, workgroupSize: [size, 1, 1], groups });
+}
+
+/** Sums of B's columns, by the workgroups of the first rows: reading B once more costs them little. */
+function sumColumns(
+  frame: Frame,
+  p: Product,
+  tileM: Index,
+  cols: readonly Index[],
+  width: number,
+  guardOf: (j: number) => string,
+): void {
+  const { e } = frame;
+  const dtype = p.node.type.dtype;
+  e.open(`if (${indexText(tileM)} == 0u) {`);
+  const sums = cols.map(() => declare(frame, typeOf(dtype, width)));
+  const kv = e.fresh("k");
+  e.open(`for (var ${kv} = 0u; ${kv} < ${frame.end(p.k)}; ${kv}++) {`, [kv]);
+  e.width = width;
+  cols.forEach((c, j) => {
+    const b = e.value(p.b, operandIndex(p.b, [], variable(kv, p.k - 1), c));
+    e.line(`${sums[j]} += ${b.width === width ? b.text : `${typeOf(dtype, width)}(${b.text})`};`);
+  });
+  e.close();
+  cols.forEach((c, j) => {
+    e.open(guardOf(j) ? `if (${guardOf(j)}) {` : "{");
+    e.width = width;
+    writeSums(frame, "b", c, { text: sums[j] as string, width, dtype, depth: e.depth });
+    e.close();
+  });
+  e.close();
+}
+
+/** Sums of A's rows, by the workgroups of the first columns; one invocation stores them. */
+function sumRows(frame: Frame, p: Product, block: Index, tileM: Index, tm: number): void {
+  const { e } = frame;
+  const dtype = p.node.type.dtype;
+  e.open(`if (${indexText(block)} == 0u && lid == 0u) {`);
+  for (let first = 0; first < tm; first += 4) {
+    const sum = declare(frame, typeOf(dtype, 4));
+    const row = add(scale(tileM, tm), int(first));
+    const rows = Array.from({ length: 4 }, (_, l) => clampTo(frame, add(row, int(l)), p.m));
+    const kv = e.fresh("k");
+    e.open(`for (var ${kv} = 0u; ${kv} < ${frame.end(p.k)}; ${kv}++) {`, [kv]);
+    e.width = 1;
+    const parts = rows.map((r) => e.value(p.a, operandIndex(p.a, [], r, variable(kv, p.k - 1))).text);
+    e.line(`${sum} += ${typeOf(dtype, 4)}(${parts.join(", ")});`);
+    e.close();
+    const value: Value = { text: sum, width: 4, dtype, depth: e.depth };
+    writeFourSums(frame, "a", row, p.m, value, Math.min(4, tm - first));
+  }
+  e.close();
+}
+
+function declare({ e }: Frame, type: string): string {
+  const name = e.fresh("sum");
+  e.line(`var ${name} = ${type}();`);
+  return name;
 }
 
 /** The index, kept below `size`: edge tiles repeat the last row instead of reading past the end. */

@@ -22,6 +22,8 @@ export interface Value {
 interface Block {
   readonly lines: string[];
   readonly memo: Map<string, Value>;
+  /** Opaque indices declared here, by text. */
+  readonly opaque: Map<string, Index>;
   readonly vars: Set<string>;
   readonly close: string;
 }
@@ -42,7 +44,8 @@ export class Emitter {
   private lane = 0;
   private readonly buffers = new Map<Node, Binding>();
   private readonly provided = new Map<Node, (index: readonly Index[]) => Value>();
-  private readonly blocks: Block[] = [{ lines: [], memo: new Map(), vars: new Set(), close: "" }];
+  private readonly blocks: Block[] = [{ lines: [], memo: new Map(), opaque: new Map(), vars: new Set(), close: "" }];
+  private readonly declared = new Map<string, { readonly name: string; readonly text: string }>();
   private names = 0;
 
   constructor(storage: Storage) {
@@ -75,6 +78,7 @@ export class Emitter {
     this.blocks.push({
       lines: ["  ".repeat(this.blocks.length) + header],
       memo: new Map(),
+      opaque: new Map(),
       vars: new Set(vars),
       close,
     });
@@ -121,10 +125,28 @@ export class Emitter {
 
   /** An opaque index whose value is the u32 text; declared where `depth` says. */
   opaque(text: string, max: number, depth: number): Index {
+    const block = this.blocks[depth] as Block;
+    const known = block.opaque.get(`${text}|${max}`);
+    if (known) return known;
     const name = this.fresh("g");
     this.line(`let ${name} = ${text};`, depth);
-    (this.blocks[depth] as Block).vars.add(name);
-    return variable(name, max);
+    block.vars.add(name);
+    const index = variable(name, max);
+    block.opaque.set(`${text}|${max}`, index);
+    return index;
+  }
+
+  /** The name of a function at module scope that `text` writes, declared once for each key. */
+  declare(key: string, text: (name: string) => string): string {
+    const known = this.declared.get(key);
+    if (known) return known.name;
+    const name = this.fresh("fn");
+    this.declared.set(key, { name, text: text(name) });
+    return name;
+  }
+
+  declarations(): string[] {
+    return [...this.declared.values()].map((d) => d.text);
   }
 
   /** The value of `node` at `index`, as another operation of this kernel reads it: f16 results are rounded. */

@@ -21,6 +21,8 @@ export interface Kernel {
 export interface Frame {
   readonly e: Emitter;
   readonly outputs: ReadonlyMap<Node, Binding>;
+  /** The input in whose place an output is stored. */
+  readonly inPlace: ReadonlyMap<Node, Node>;
   readonly capabilities: Capabilities;
   readonly region: Region;
   /**
@@ -33,11 +35,13 @@ export interface Frame {
 export function openFrame(region: Region, capabilities: Capabilities): Frame {
   const e = new Emitter(new Storage(capabilities.features.f16));
   const outputs = new Map<Node, Binding>();
+  const inPlace = new Map<Node, Node>();
   for (const { input, output, access, part } of slotsOf(region)) {
     const n = (input ?? output) as Node;
     const binding = e.storage.add(n.type.dtype, elements(n), access, part);
     if (input) e.bind(input, binding);
     if (output) outputs.set(output, binding);
+    if (input && output) inPlace.set(output, input);
   }
   let hidden = false;
   const end = (n: number): string => {
@@ -47,7 +51,7 @@ export function openFrame(region: Region, capabilities: Capabilities): Frame {
     hidden = true;
     return `(${n}u | zero)`;
   };
-  return { e, outputs, capabilities, region, end };
+  return { e, outputs, inPlace, capabilities, region, end };
 }
 
 export interface Parts {
@@ -77,6 +81,7 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     ...e.storage.functions(),
     ...(parts.declarations ?? []),
     e.helpers.text(),
+    ...e.declarations(),
     `@compute @workgroup_size(${parts.workgroupSize.join(", ")})`,
     `fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32${
       subgroups ? ", @builtin(subgroup_size) sg_size: u32, @builtin(subgroup_invocation_id) sg_lane: u32" : ""
@@ -107,18 +112,20 @@ export function foldGroups(n: number, limit: number): [number, number] {
 }
 
 /**
- * Computes every given output at a point of the region's space and stores it. An output that is a permutation of a
- * computed node is stored where the permutation puts the element. `linear` is the point's row-major offset where it is
- * known in a simpler form than the index gives (vectors that reach past the end, for one).
+ * Computes every given output at a point of the region's space, then stores them: one may be in the place of what another
+ * is computed from. An output that is a permutation of a computed node is stored where the permutation puts the element.
+ * `linear` is the point's row-major offset where it is known in a simpler form than the index gives (vectors that reach
+ * past the end, for one).
  */
 export function writeAt(frame: Frame, list: readonly Node[], index: readonly Index[], linear?: Index): void {
   const { e, region, outputs } = frame;
-  for (const n of list) {
+  const stores = list.map((n) => {
     const base = region.members.includes(permutedFrom(n)) ? permutedFrom(n) : n;
     const at = indexFor(base, index, region.space);
     const value = e.result(base, at);
-    e.store(outputs.get(n)!, base === n && linear ? linear : placeOf(n, base, at), value);
-  }
+    return (): void => e.store(outputs.get(n)!, base === n && linear ? linear : placeOf(n, base, at), value);
+  });
+  for (const store of stores) store();
 }
 
 /** Offset in `n` of the element that is at `at` in `base`, through the transposes and reshapes between them. */

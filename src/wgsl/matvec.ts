@@ -1,11 +1,11 @@
 import type { Region } from "../fuse/region.ts";
-import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { contiguousAlong } from "./contiguity.ts";
+import { vectorsAlong } from "./contiguity.ts";
 import { multiplyAdd, operandIndex, type Product, productOf, writeEpilogue } from "./contraction.ts";
 import { type Emitter, lane, type Value } from "./emitter.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
+import { ridesOn, writeSums } from "./riders.ts";
 import { typeOf } from "./storage.ts";
 
 const threads = 128;
@@ -30,16 +30,12 @@ export function matvecFits(p: Product, capabilities: Capabilities): boolean {
 export function writeMatvec(region: Region, capabilities: Capabilities): Kernel {
   const frame = openFrame(region, capabilities);
   const { e } = frame;
-  const p = productOf(region.anchors[0] as Node);
+  const p = productOf(region);
   const dtype = p.node.type.dtype;
   const vec = typeOf(dtype, 4);
-  const probe = operandIndex(
-    p.b,
-    p.batch.map(() => int(0)),
-    variable("lane", 3),
-    variable("probe_n", Math.max(1, p.n - 1)),
-  );
-  const alongK = contiguousAlong(region, p.b, probe, "lane");
+  const k4 = add(scale(variable("probe_k", p.k / 4 - 1), 4), lane(4));
+  const none = p.batch.map(() => int(0));
+  const alongK = vectorsAlong(region, p.b, operandIndex(p.b, none, k4, variable("probe_n", Math.max(1, p.n - 1)))).unit;
   // Column vectors a workgroup: neighbours read neighbouring columns unless K is the contiguous axis.
   const vectors = alongK ? 1 : 8;
   const share = threads / vectors;
@@ -53,7 +49,9 @@ export function writeMatvec(region: Region, capabilities: Capabilities): Kernel 
   const first = scale(mod(g, blocks), vectors);
   const vector =
     vectors === 1 ? first : e.index("vector", columns - 1, `min(${indexText(first)} + slot, ${columns - 1}u)`);
-  const acc = Array.from({ length: p.m }, () => {
+  // The sums of B's columns are one more row, of ones.
+  const rides = ridesOn(region, "b");
+  const acc = Array.from({ length: p.m + (rides ? 1 : 0) }, () => {
     const name = e.fresh("acc");
     e.line(`var ${name} = ${vec}();`);
     return name;
@@ -76,7 +74,9 @@ export function writeMatvec(region: Region, capabilities: Capabilities): Kernel 
   e.width = 4;
   shared.forEach((s, i) => {
     const value = e.let(`${s}[lid]`, 4, dtype);
-    writeEpilogue(frame, p, [...batch, int(i), add(scale(vector, 4), lane(4))], value);
+    const column = add(scale(vector, 4), lane(4));
+    if (i === p.m) writeSums(frame, "b", column, value);
+    else writeEpilogue(frame, p, [...batch, int(i), column], value);
   });
   e.close();
   return closeFrame(frame, {
@@ -102,7 +102,7 @@ function walkColumns(
   e.width = 4;
   const b = wide(e.value(p.b, operandIndex(p.b, batch, k, add(scale(vector, 4), lane(4)))), typeOf(dtype, 4));
   acc.forEach((name, i) => {
-    const a = e.value(p.a, operandIndex(p.a, batch, int(i), k));
+    const a = i === p.m ? e.literal(1, dtype) : e.value(p.a, operandIndex(p.a, batch, int(i), k));
     e.line(`${name} = ${multiplyAdd(dtype, `${typeOf(dtype, 4)}(${a.text})`, b, name)};`);
   });
   e.close();
@@ -125,7 +125,7 @@ function walkDepth(
     wide(e.value(p.b, operandIndex(p.b, batch, k, add(scale(vector, 4), int(c)))), vec),
   );
   acc.forEach((name, i) => {
-    const a = wide(e.value(p.a, operandIndex(p.a, batch, int(i), k)), vec);
+    const a = wide(i === p.m ? e.literal(1, dtype) : e.value(p.a, operandIndex(p.a, batch, int(i), k)), vec);
     e.line(`${name} = ${name} + ${vec}(${columns.map((b) => `dot(${a}, ${b})`).join(", ")});`);
   });
   e.close();

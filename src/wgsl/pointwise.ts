@@ -2,14 +2,16 @@ import type { Region } from "../fuse/region.ts";
 import { add, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { elements, lane } from "./emitter.ts";
-import { closeFrame, type Kernel, openFrame, writeAt } from "./kernel.ts";
+import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 
 const groupSize = 64;
 
+export const writePointwise = (region: Region, capabilities: Capabilities): Kernel =>
+  writePoints(openFrame(region, capabilities), "pointwise");
+
 /** One invocation computes `width` consecutive elements of every output. */
-export function writePointwise(region: Region, capabilities: Capabilities): Kernel {
-  const frame = openFrame(region, capabilities);
-  const { e } = frame;
+export function writePoints(frame: Frame, name: string): Kernel {
+  const { e, region, capabilities } = frame;
   const total = Math.max(...region.outputs.map(elements));
   const packed = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
   const width = total % 4 === 0 ? 4 : packed || total % 2 === 0 ? 2 : 1;
@@ -22,5 +24,5 @@ export function writePointwise(region: Region, capabilities: Capabilities): Kern
   }
   const linear = add(scale(at, width), lane(width));
   writeAt(frame, region.outputs, unravel(linear, region.space), linear);
-  return closeFrame(frame, { variant: `pointwise_x${width}`, workgroupSize: [groupSize, 1, 1], groups });
+  return closeFrame(frame, { variant: `${name}_x${width}`, workgroupSize: [groupSize, 1, 1], groups });
 }

@@ -1,8 +1,10 @@
 import type { DType } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
-import { dependsOn, type Index, indexAlgebra, indexText, int, isInt, ravel, sub } from "../ir/index-expr.ts";
+import { add, dependsOn, type Index, indexAlgebra, indexText, int, isInt, ravel, sub } from "../ir/index-expr.ts";
 import { rowOf } from "../ir/ops.ts";
+import { dynamicStarts } from "./dynamic-starts.ts";
 import type { Emitter, Value } from "./emitter.ts";
+import { segmentSearch, segmentStarts, sharedByLanes } from "./segments.ts";
 
 /** Rows that are neither elementwise nor kernels of their own: how their value at an index is written. */
 export type Producer = (e: Emitter, node: Node, index: readonly Index[]) => Value;
@@ -84,16 +86,60 @@ export const producers: Readonly<Record<string, Producer>> = {
     return dependsOn(index[axis] as Index, "lane") ? e.perLane(index, write) : write(index);
   },
 
+  segments: (e, node, index) => {
+    const starts = segmentStarts(node);
+    return e.perLane(sharedByLanes(starts, index, e.width), ([i]) => {
+      const name = e.declare(`segments ${JSON.stringify(starts)}`, (fn) => segmentSearch(fn, starts));
+      return e.let(`${name}(${indexText(i as Index)})`, 1, "u32", e.depthOf([i as Index]));
+    });
+  },
+
+  dynamicSlice: (e, node, index) => {
+    const [x, ...starts] = node.args as [Node, ...Node[]];
+    const first = dynamicStarts(e, starts, shapeOf(x), shapeOf(node));
+    return e.value(
+      x,
+      index.map((at, i) => add(at, first[i] as Index)),
+    );
+  },
+
+  dynamicUpdateSlice: (e, node, index) => {
+    const [x, update, ...starts] = node.args as [Node, Node, ...Node[]];
+    const sizes = shapeOf(update);
+    const first = dynamicStarts(e, starts, shapeOf(x), sizes);
+    const write = (at: readonly Index[]): Value => {
+      const old = e.value(x, at);
+      const guards: string[] = [];
+      const inner = at.map((a, i) => {
+        const size = sizes[i] as number;
+        if (size === shapeOf(x)[i]) return a;
+        // Before the block the difference wraps to a huge u32, so one comparison covers both ends.
+        const local = `${indexText(a)} - ${indexText(first[i] as Index)}`;
+        guards.push(`(${local}) < ${size}u`);
+        const last = Math.max(0, size - 1);
+        return e.opaque(`min(${local}, ${last}u)`, last, e.depthOf([a, first[i] as Index]));
+      });
+      if (guards.length === 0) return e.value(update, inner);
+      const ok = e.let(guards.join(" && "), 1, "bool", e.depthOf([...at, ...first]));
+      return e.apply("where", [ok, e.value(update, inner), old], node.type.dtype);
+    };
+    const moved = index.some((a, i) => sizes[i] !== shapeOf(x)[i] && dependsOn(a, "lane"));
+    return moved ? e.perLane(index, write) : write(index);
+  },
+
   gather: (e, node, index) => {
     const [data, indices] = node.args as [Node, Node];
     const axis = node.attrs.axis as number;
     const rank = indices.type.shape.length;
-    const at = index.slice(axis, axis + rank);
+    const own = index.slice(axis, axis + rank);
+    // Vectors that lie in one segment each pick one element.
+    const at = indices.op === "segments" ? sharedByLanes(segmentStarts(indices), own, e.width) : own;
     const write = (full: readonly Index[]): Value => {
       const picked = loadIndex(e, indices, full.slice(axis, axis + rank), shapeOf(data)[axis] as number);
       return e.value(data, [...full.slice(0, axis), picked, ...full.slice(axis + rank)]);
     };
-    return at.some((i) => dependsOn(i, "lane")) ? e.perLane(index, write) : write(index);
+    const full = [...index.slice(0, axis), ...at, ...index.slice(axis + rank)];
+    return at.some((i) => dependsOn(i, "lane")) ? e.perLane(full, write) : write(full);
   },
 
   gatherElements: (e, node, index) => {

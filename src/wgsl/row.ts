@@ -1,30 +1,15 @@
 import { fail } from "../base/diagnostic.ts";
-import { permutedFrom } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, type Index, int, ravel, scale, unravel, variable } from "../ir/index-expr.ts";
+import { add, type Index, int, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { crossInvocations } from "./cross.ts";
 import { type Emitter, elements, lane, type Value } from "./emitter.ts";
+import { keptOperands, writeOperand } from "./kept.ts";
 import { closeFrame, type Frame, indexFor, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
 import { typeOf } from "./storage.ts";
-
-const transcendental = new Set([
-  "exp",
-  "exp2",
-  "expm1",
-  "log",
-  "log1p",
-  "tanh",
-  "erf",
-  "gelu",
-  "sigmoid",
-  "pow",
-  "sin",
-  "cos",
-]);
 
 /** Serial chains longer than this are summed in blocks, so that the rounding error grows with the square root of the length. */
 const serialBlock = 128;
@@ -65,10 +50,14 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     thread,
     shared: [],
     taken: new Set(),
+    done: new Set(),
     valid: whole ? "" : `row_slot < ${rowSteps}u`,
     usesSubgroups: false,
   };
-  for (const level of levelsOf(region)) reduceLevel(writer, level);
+  for (const level of levelsOf(region)) {
+    reduceLevel(writer, level);
+    for (const n of level) writer.done.add(n);
+  }
   writeOutputs(writer);
   const bytes = writer.shared.reduce((n, d) => n + d.bytes, 0);
   if (bytes > capabilities.limits.maxComputeWorkgroupStorageSize) {
@@ -102,6 +91,8 @@ export interface RowWriter {
   readonly shared: { readonly name: string; readonly type: string; readonly size: number; readonly bytes: number }[];
   /** Outputs whose buffer already keeps an operand: a second one would write over it. */
   readonly taken: Set<Node>;
+  /** Reductions of earlier levels. */
+  readonly done: Set<Node>;
   usesSubgroups: boolean;
 }
 
@@ -212,9 +203,14 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     e.width = width;
     const col = colWidth === 1 ? step : add(scale(step, colWidth), lane(colWidth));
     const index = spaceIndex(w, col);
+    const operands = into.map((st) =>
+      st.acc.node.args.map((a) => ({ ...e.value(a, indexFor(a, index, space)), depth: e.depth })),
+    );
+    into.forEach((st, i) => {
+      merge(e, st, operands[i] as Value[]);
+    });
+    // After all loads: the output may be in the place of what they read.
     for (const st of into) {
-      const operands = st.acc.node.args.map((a) => ({ ...e.value(a, indexFor(a, index, space)), depth: e.depth }));
-      merge(e, st, operands);
       const [operand] = st.acc.node.args as [Node];
       const output = kept.get(operand);
       if (output) writeOperand(w, operand, output, index);
@@ -259,57 +255,6 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     provideResults(w, st.acc.node, done);
   }
   for (const [operand, output] of kept) e.bind(operand, w.frame.outputs.get(output)!);
-}
-
-/**
- * Operands with transcendental work that an output is computed from: they are written to that output's buffer as they
- * are reduced, and read back when the output's turn comes, instead of being computed twice. An invocation reads only what
- * it wrote.
- */
-function keptOperands(w: RowWriter, level: readonly Node[]): Map<Node, Node> {
-  const { region } = w.frame;
-  const size = region.space.reduce((n, d) => n * d, 1);
-  const kept = new Map<Node, Node>();
-  const { taken } = w;
-  for (const { args } of level) {
-    const [operand] = args as [Node];
-    if (
-      !transcendental.has(operand.op) ||
-      operand.type.dtype !== "f32" ||
-      elements(operand) !== size ||
-      kept.has(operand)
-    )
-      continue;
-    if (region.outputs.includes(operand) || region.inputs.includes(operand)) continue;
-    const output = region.outputs.find(
-      (o) =>
-        !taken.has(o) &&
-        o.type.dtype === "f32" &&
-        elements(o) === size &&
-        permutedFrom(o) === o &&
-        dependsOn(o, operand, region),
-    );
-    if (!output) continue;
-    kept.set(operand, output);
-    taken.add(output);
-  }
-  return kept;
-}
-
-function writeOperand(w: RowWriter, operand: Node, output: Node, index: readonly Index[]): void {
-  const { e, region, outputs } = w.frame;
-  const value = e.value(operand, indexFor(operand, index, region.space));
-  // Invocations past the last row repeat it: they must not write over what its owner has finished.
-  if (w.valid) e.open(`if (${w.valid}) {`);
-  e.store(outputs.get(output)!, ravel(index, region.space), value);
-  if (w.valid) e.close();
-}
-
-function dependsOn(n: Node, target: Node, region: Region, seen: Set<Node> = new Set()): boolean {
-  if (n === target) return true;
-  if (seen.has(n) || region.inputs.includes(n)) return false;
-  seen.add(n);
-  return n.args.some((a) => dependsOn(a, target, region, seen));
 }
 
 function provideResults(w: RowWriter, node: Node, values: readonly Value[]): void {

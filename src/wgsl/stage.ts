@@ -1,8 +1,8 @@
 import type { DType } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, variable } from "../ir/index-expr.ts";
-import { contiguousAlong } from "./contiguity.ts";
-import { lane, type Value } from "./emitter.ts";
+import { type Contiguity, vectorsAlong } from "./contiguity.ts";
+import { type Emitter, lane, type Value } from "./emitter.ts";
 import type { Frame } from "./kernel.ts";
 import { typeOf } from "./storage.ts";
 
@@ -24,6 +24,7 @@ export interface Side {
 /** One operand's tile in workgroup memory: inner-major, vectors of four along the outer axis, lines padded by one vector. */
 export interface Staged {
   readonly name: string;
+  readonly dtype: DType;
   /** Vectors from one line to the next. */
   readonly pitch: number;
   readonly vectors: number;
@@ -34,92 +35,149 @@ export interface Staged {
   store(): void;
 }
 
+/** How a tile is brought from memory. */
+interface Path {
+  /** What an invocation brings at a time, and how many registers of four that takes. */
+  readonly units: number;
+  readonly registers: number;
+  outer(unit: Index): Index;
+  inner(unit: Index): Index;
+  load(registers: readonly string[], outer: Index, inner: Index): void;
+  /** Writes registers to workgroup memory; `at(outer vector, inner)` is the place of a vector. */
+  store(registers: readonly string[], outer: Index, inner: Index, at: (outer: Index, inner: Index) => string): void;
+}
+
 /**
  * Stages a tile through registers, so that the next one can be on its way while this one is used. An operand that is
- * contiguous along the inner axis is transposed four by four in registers, where the inner length is a multiple of 4.
+ * contiguous along the outer axis is moved as it is. One that is contiguous along the inner axis is turned on the way: four
+ * by four in registers where vectors can be loaded, else with neighbouring invocations along the inner axis.
  */
 export function stage(frame: Frame, s: Side): Staged {
   const { e, region } = frame;
-  const probe = s.at(variable("lane", 3), variable("probe", Math.max(1, s.depthLimit - 1)));
-  const direct = s.depthLimit % 4 !== 0 || contiguousAlong(region, s.operand, probe, "lane");
+  const along = (axis: "outer" | "inner"): Contiguity => {
+    const [limit, across] = axis === "outer" ? [s.limit, s.depthLimit] : [s.depthLimit, s.limit];
+    const other = variable("probe", Math.max(1, across - 1));
+    const whole = limit % 4 === 0;
+    const vector = whole ? add(scale(variable("probe_v", limit / 4 - 1), 4), lane(4)) : lane(4);
+    const found = vectorsAlong(region, s.operand, axis === "outer" ? s.at(vector, other) : s.at(other, vector));
+    return { unit: found.unit, aligned: found.aligned && whole };
+  };
+  const inner = along("inner");
+  const path = along("outer").unit ? moved(e, s) : inner.unit && inner.aligned ? turned(e, s) : gathered(e, s);
   const pitch = (s.size + 4) / 4;
   const vec = typeOf(s.dtype, 4);
-  // A unit is one vector along the outer axis (direct) or a 4×4 block (transposed).
-  const perLine = s.size / 4;
-  const units = direct ? perLine * s.depth : perLine * (s.depth / 4);
-  const slots = Array.from({ length: Math.ceil(units / s.threads) }, (_, r) => {
-    const unit = e.index(e.fresh("unit"), units - 1, r === 0 ? "lid" : `lid + ${r * s.threads}u`);
-    const registers = Array.from({ length: direct ? 1 : 4 }, () => {
+  const slots = Array.from({ length: Math.ceil(path.units / s.threads) }, (_, r) => {
+    const unit = e.index(e.fresh("unit"), path.units - 1, r === 0 ? "lid" : `lid + ${r * s.threads}u`);
+    const registers = Array.from({ length: path.registers }, () => {
       const name = e.fresh("r");
       e.line(`var ${name} = ${vec}();`);
       return name;
     });
-    return {
-      registers,
-      guard: (r + 1) * s.threads > units ? `${indexText(unit)} < ${units}u` : "",
-      // Transposed: neighbours walk along the inner axis first, where memory is contiguous.
-      outer: direct ? mod(unit, perLine) : div(unit, s.depth / 4),
-      inner: direct ? div(unit, perLine) : mod(unit, s.depth / 4),
-    };
+    const guard = (r + 1) * s.threads > path.units ? `${indexText(unit)} < ${path.units}u` : "";
+    return { registers, guard, outer: path.outer(unit), inner: path.inner(unit) };
   });
-  const clamp = (x: Index, size: number): Index =>
-    x.max < size ? x : e.opaque(`min(${indexText(x)}, ${size - 1}u)`, size - 1, e.depthOf([x]));
-  const assign = (reg: string | undefined, v: Value, ok: string): void => {
-    const text = v.width === 4 ? v.text : `${vec}(${v.text})`;
-    e.line(`${reg} = ${ok ? `select(${vec}(), ${text}, ${ok})` : text};`);
+  const eachSlot = (body: (slot: (typeof slots)[0]) => void): void => {
+    for (const slot of slots) {
+      if (slot.guard) e.open(`if (${slot.guard}) {`);
+      body(slot);
+      if (slot.guard) e.close();
+    }
   };
-  const inside = (x: Index, size: number): string => (x.max < size ? "" : `${indexText(x)} < ${size}u`);
-
-  const loadDirect = (slot: (typeof slots)[0], outer: Index, inner: Index): void => {
-    const k = add(inner, slot.inner);
-    const vectors = Math.ceil(s.limit / 4);
-    // The last vector may reach past the end of the axis: what it brings is never used.
-    const at = outer.max < s.limit ? outer : scale(clamp(div(outer, 4), vectors), 4);
-    assign(
-      slot.registers[0],
-      e.value(s.operand, s.at(add(at, lane(4)), clamp(k, s.depthLimit))),
-      inside(k, s.depthLimit),
-    );
-  };
-  const loadTransposed = (slot: (typeof slots)[0], outer: Index, inner: Index): void => {
-    const k4 = add(div(inner, 4), slot.inner);
-    const ok = inside(k4, s.depthLimit / 4);
-    const k = add(scale(clamp(k4, s.depthLimit / 4), 4), lane(4));
-    slot.registers.forEach((reg, i) => {
-      assign(reg, e.value(s.operand, s.at(clamp(add(outer, int(i)), s.limit), k)), ok);
-    });
-  };
-  const guarded = (slot: (typeof slots)[0], body: () => void): void => {
-    if (slot.guard) e.open(`if (${slot.guard}) {`);
-    body();
-    if (slot.guard) e.close();
-  };
+  const at = (outer: Index, depth: Index): string => `${s.name}[${indexText(add(scale(depth, pitch), outer))}]`;
   return {
     name: s.name,
+    dtype: s.dtype,
     pitch,
     vectors: pitch * s.depth,
     declaration: `var<workgroup> ${s.name}: array<${vec}, ${pitch * s.depth}>;`,
-    load(outer, inner) {
-      e.width = 4;
-      for (const slot of slots) {
-        const base = add(outer, scale(slot.outer, 4));
-        guarded(slot, () => (direct ? loadDirect : loadTransposed)(slot, base, inner));
-      }
+    load(outer, depth) {
+      eachSlot((slot) => path.load(slot.registers, add(outer, scale(slot.outer, 4)), add(depth, slot.inner)));
     },
     store() {
-      for (const slot of slots) {
-        guarded(slot, () => {
-          if (direct) {
-            e.line(`${s.name}[${indexText(add(scale(slot.inner, pitch), slot.outer))}] = ${slot.registers[0]};`);
-            return;
-          }
-          for (let i = 0; i < 4; i++) {
-            const to = indexText(add(scale(add(scale(slot.inner, 4), int(i)), pitch), slot.outer));
-            const parts = slot.registers.map((r) => `${r}.${"xyzw"[i]}`);
-            e.line(`${s.name}[${to}] = ${vec}(${parts.join(", ")});`);
-          }
-        });
+      eachSlot((slot) => path.store(slot.registers, slot.outer, slot.inner, at));
+    },
+  };
+}
+
+const clamp = (e: Emitter, x: Index, size: number): Index =>
+  x.max < size ? x : e.opaque(`min(${indexText(x)}, ${size - 1}u)`, size - 1, e.depthOf([x]));
+
+const inside = (x: Index, size: number): string => (x.max < size ? "" : `${indexText(x)} < ${size}u`);
+
+function assign(e: Emitter, s: Side, register: string | undefined, text: string, ok: string): void {
+  const vec = typeOf(s.dtype, 4);
+  e.line(`${register} = ${ok ? `select(${vec}(), ${text}, ${ok})` : text};`);
+}
+
+const wide = (s: Side, v: Value): string => (v.width === 4 ? v.text : `${typeOf(s.dtype, 4)}(${v.text})`);
+
+/** Vectors along the outer axis, neighbours beside each other. */
+function moved(e: Emitter, s: Side): Path {
+  const perLine = s.size / 4;
+  return {
+    units: perLine * s.depth,
+    registers: 1,
+    outer: (unit) => mod(unit, perLine),
+    inner: (unit) => div(unit, perLine),
+    load([register], outer, k) {
+      e.width = 4;
+      const vectors = Math.ceil(s.limit / 4);
+      // The last vector may reach past the end of the axis: what it brings is never used.
+      const at = outer.max < s.limit ? outer : scale(clamp(e, div(outer, 4), vectors), 4);
+      const v = e.value(s.operand, s.at(add(at, lane(4)), clamp(e, k, s.depthLimit)));
+      assign(e, s, register, wide(s, v), inside(k, s.depthLimit));
+    },
+    store([register], outer, k, at) {
+      e.line(`${at(outer, k)} = ${register};`);
+    },
+  };
+}
+
+/** Blocks of four by four that are transposed in registers; neighbours along the inner axis. */
+function turned(e: Emitter, s: Side): Path {
+  const perLine = s.depth / 4;
+  return {
+    units: (s.size / 4) * perLine,
+    registers: 4,
+    outer: (unit) => div(unit, perLine),
+    inner: (unit) => scale(mod(unit, perLine), 4),
+    load(registers, outer, k) {
+      e.width = 4;
+      const k4 = div(k, 4);
+      const ok = inside(k4, s.depthLimit / 4);
+      const at = add(scale(clamp(e, k4, s.depthLimit / 4), 4), lane(4));
+      registers.forEach((register, i) => {
+        const v = e.value(s.operand, s.at(clamp(e, add(outer, int(i)), s.limit), at));
+        assign(e, s, register, wide(s, v), ok);
+      });
+    },
+    store(registers, outer, k, at) {
+      for (let i = 0; i < 4; i++) {
+        const parts = registers.map((r) => `${r}.${"xyzw"[i]}`);
+        e.line(`${at(outer, add(k, int(i)))} = ${typeOf(s.dtype, 4)}(${parts.join(", ")});`);
       }
+    },
+  };
+}
+
+/** Four elements along the outer axis one by one; neighbours along the inner axis, where memory is contiguous. */
+function gathered(e: Emitter, s: Side): Path {
+  return {
+    units: (s.size / 4) * s.depth,
+    registers: 1,
+    outer: (unit) => div(unit, s.depth),
+    inner: (unit) => mod(unit, s.depth),
+    load([register], outer, k) {
+      e.width = 1;
+      const at = clamp(e, k, s.depthLimit);
+      const parts = Array.from(
+        { length: 4 },
+        (_, i) => e.value(s.operand, s.at(clamp(e, add(outer, int(i)), s.limit), at)).text,
+      );
+      assign(e, s, register, `${typeOf(s.dtype, 4)}(${parts.join(", ")})`, inside(k, s.depthLimit));
+    },
+    store([register], outer, k, at) {
+      e.line(`${at(outer, k)} = ${register};`);
     },
   };
 }

@@ -2,15 +2,26 @@ import type { DType } from "../base/dtype.ts";
 import { add, div, divisibleBy, type Index, indexText, int, mod } from "../ir/index-expr.ts";
 import type { Access } from "../manifest/manifest.ts";
 
-/** One storage buffer of a kernel while its text is being written. */
+/** A tensor in memory while the text of a kernel that reads or writes it is being written. */
 export interface Binding {
   readonly name: string;
   readonly dtype: DType;
   /** Elements of the tensor. */
   readonly count: number;
-  access: Access;
+  readonly access: Access;
+  /** Names of the storage buffers that hold it, one unless it is larger than a binding may be. */
+  readonly buffers: readonly string[];
+  /** Elements of each of them but the last. */
+  readonly part: number;
   /** Widest vector it is loaded or stored by; decides the element type of its declaration. */
   width: number;
+  /**
+   * Single elements are stored too, by different invocations perhaps: it is an array of scalars then, since writing a
+   * component of a vector may write all of it.
+   */
+  scalar: boolean;
+  /** Functions that choose among its buffers, where a load or a store needs them. */
+  readonly chooses: Set<"load" | "store">;
 }
 
 const scalarType: Record<DType, string> = { f32: "f32", f16: "f16", i32: "i32", u32: "u32", bool: "u32" };
@@ -28,6 +39,7 @@ const memoryType = (dtype: DType, width: number): string =>
  */
 export class Storage {
   readonly bindings: Binding[] = [];
+  private buffers = 0;
   private readonly marks: (() => string)[] = [];
   readonly nativeHalf: boolean;
   private packs = false;
@@ -36,10 +48,13 @@ export class Storage {
     this.nativeHalf = nativeHalf;
   }
 
-  /** `part`: elements of each binding but the last, for a tensor that needs several. */
-  add(dtype: DType, count: number, access: Access, part?: number): Binding {
-    if (part !== undefined) throw new Error("a tensor in several bindings");
-    const b: Binding = { name: `b${this.bindings.length}`, dtype, count, access, width: 1 };
+  /** `part`: elements of each buffer but the last, a multiple of 64, for a tensor that needs several. */
+  add(dtype: DType, count: number, access: Access, part = count): Binding {
+    const first = this.buffers;
+    this.buffers += Math.max(1, Math.ceil(count / Math.max(1, part)));
+    const buffers = Array.from({ length: this.buffers - first }, (_, i) => `b${first + i}`);
+    const name = `b${first}`;
+    const b: Binding = { name, dtype, count, access, buffers, part, width: 1, scalar: false, chooses: new Set() };
     this.bindings.push(b);
     return b;
   }
@@ -56,7 +71,7 @@ export class Storage {
   /** Text of the value(s) at an offset: a scalar, or `width` consecutive elements when `canVector` allowed it. */
   load(b: Binding, offset: Index, width: number): string {
     if (this.packed(b)) {
-      const word = (at: Index): string => `unpack2x16float(${b.name}[${indexText(div(at, 2))}])`;
+      const word = (at: Index): string => `unpack2x16float(${read(b, indexText(div(at, 2)))})`;
       if (width === 1) {
         const half = mod(offset, 2);
         return half.terms.length === 0
@@ -66,7 +81,7 @@ export class Storage {
       return width === 2 ? word(offset) : `vec4<f32>(${word(offset)}, ${word(add(offset, int(2)))})`;
     }
     if (width > 1) b.width = width;
-    return this.mark(() => convertIn(b.dtype, width, this.element(b, offset, width)));
+    return this.mark(() => convertIn(b.dtype, width, elements(b, offset, width)));
   }
 
   /** Statements that store a value. Packed f16 takes whole words only: `width` must be 2 or 4 at an even offset. */
@@ -74,21 +89,20 @@ export class Storage {
     if (this.packed(b)) {
       if (width === 1) throw new Error("a packed f16 store needs two lanes");
       this.packs = true;
-      const word = (at: Index, v: string): string => `${b.name}[${indexText(div(at, 2))}] = pack_half(${v});`;
+      const word = (at: Index, v: string): string => write(b, indexText(div(at, 2)), `pack_half(${v})`);
       return width === 2
         ? [word(offset, value)]
         : [word(offset, `${value}.xy`), word(add(offset, int(2)), `${value}.zw`)];
     }
     if (width > 1) b.width = width;
-    return [this.mark(() => `${this.element(b, offset, width)} = ${convertOut(b.dtype, width, value)};`)];
-  }
-
-  private element(b: Binding, offset: Index, width: number): string {
-    if (b.width === 1) return `${b.name}[${indexText(offset)}]`;
-    const vector = `${b.name}[${indexText(div(offset, b.width))}]`;
-    if (width > 1) return vector;
-    const lane = mod(offset, b.width);
-    return lane.terms.length === 0 ? `${vector}.${"xyzw"[lane.base]}` : `${vector}[${indexText(lane)}]`;
+    else b.scalar = true;
+    const lanes = (): string[] =>
+      width === 1 || !b.scalar
+        ? [write(b, indexText(div(offset, width)), convertOut(b.dtype, width, value))]
+        : Array.from({ length: width }, (_, l) =>
+            write(b, indexText(add(offset, int(l))), convertOut(b.dtype, 1, `${value}.${"xyzw"[l]}`)),
+          );
+    return [this.mark(() => lanes().join(" "))];
   }
 
   private mark(text: () => string): string {
@@ -100,27 +114,88 @@ export class Storage {
     return body.replace(/@(\d+)@/g, (_, n) => (this.marks[Number(n)] as () => string)());
   }
 
-  /** Access of each binding, by number. */
+  /** Access of each storage buffer, by its number. */
   accesses(): Access[] {
-    return this.bindings.map((b) => b.access);
+    return this.bindings.flatMap((b) => b.buffers.map(() => b.access));
   }
 
   /** Declarations at module scope; call after the body is complete. */
   declarations(): string[] {
-    return this.bindings.map((b, i) => {
-      const element = this.packed(b) ? "u32" : memoryType(b.dtype, b.width);
-      return `@group(0) @binding(${i}) var<storage, ${b.access}> ${b.name}: array<${element}>;`;
-    });
+    return this.bindings
+      .flatMap((b) => b.buffers.map((name) => ({ b, name })))
+      .map(
+        ({ b, name }, i) =>
+          `@group(0) @binding(${i}) var<storage, ${b.access}> ${name}: array<${this.memoryTypeOf(b)}>;`,
+      );
   }
 
-  /** Functions that stores call. */
+  private memoryTypeOf(b: Binding): string {
+    return this.packed(b) ? "u32" : memoryType(b.dtype, b.scalar ? 1 : b.width);
+  }
+
+  /** Functions that loads and stores call; ask after `resolve`. */
   functions(): string[] {
-    return this.packs ? [packHalf] : [];
+    const halves = this.packs ? [packHalf] : [];
+    return [...halves, ...this.bindings.flatMap((b) => this.choices(b))];
+  }
+
+  /** A tensor in several buffers is read and written through functions that find the buffer by the offset. */
+  private choices(b: Binding): string[] {
+    const type = this.memoryTypeOf(b);
+    const each = b.part / (this.packed(b) ? 2 : vectorOf(b));
+    const begins = b.buffers.map((name, i) => ({ name, begin: i * each }));
+    const at = (begin: number): string => (begin ? `[i - ${begin}u]` : "[i]");
+    const pick = (statement: (buffer: string, at: string) => string): string =>
+      begins
+        .map(({ name, begin }, i) => {
+          const run = statement(name, at(begin));
+          if (i === begins.length - 1) return i === 0 ? run : `{ ${run} }`;
+          return `if (i < ${begin + each}u) { ${run} } else`;
+        })
+        .join(" ");
+    const loads = pick((name, i) => `v = ${name}${i};`);
+    const stores = pick((name, i) => `${name}${i} = v;`);
+    return [
+      ...(b.chooses.has("load")
+        ? [`fn load_${b.name}(i: u32) -> ${type} {\n  var v: ${type};\n  ${loads}\n  return v;\n}`]
+        : []),
+      ...(b.chooses.has("store") ? [`fn store_${b.name}(i: u32, v: ${type}) {\n  ${stores}\n}`] : []),
+    ];
   }
 
   usesHalf(): boolean {
     return this.nativeHalf && this.bindings.some((b) => b.dtype === "f16");
   }
+}
+
+/** Lanes of an element of the buffer's array. */
+const vectorOf = (b: Binding): number => (b.scalar ? 1 : b.width);
+
+/** Text of the array's element at `at`. */
+function read(b: Binding, at: string): string {
+  if (b.buffers.length === 1) return `${b.name}[${at}]`;
+  b.chooses.add("load");
+  return `load_${b.name}(${at})`;
+}
+
+function write(b: Binding, at: string, value: string): string {
+  if (b.buffers.length === 1) return `${b.name}[${at}] = ${value};`;
+  b.chooses.add("store");
+  return `store_${b.name}(${at}, ${value});`;
+}
+
+/** Text of `width` consecutive elements of the tensor. */
+function elements(b: Binding, offset: Index, width: number): string {
+  const vector = vectorOf(b);
+  if (vector === 1) {
+    if (width === 1) return read(b, indexText(offset));
+    const lanes = Array.from({ length: width }, (_, l) => read(b, indexText(add(offset, int(l)))));
+    return `${memoryType(b.dtype, width)}(${lanes.join(", ")})`;
+  }
+  const text = read(b, indexText(div(offset, vector)));
+  if (width > 1) return text;
+  const lane = mod(offset, vector);
+  return lane.terms.length === 0 ? `${text}.${"xyzw"[lane.base]}` : `${text}[${indexText(lane)}]`;
 }
 
 /**

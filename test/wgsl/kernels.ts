@@ -7,6 +7,7 @@ import {
   f16,
   f32,
   gelu,
+  grad,
   i32,
   layerNorm,
   matmul,
@@ -56,6 +57,14 @@ export const largeCases: readonly GraphCase[] = Object.entries({
   "causal attention 12×512×64": compile(
     { q: f32(12, 512, 64), k: f32(12, 512, 64), v: f32(12, 512, 64) },
     ({ q, k, v }) => attention(q, k, v, { causal: true }),
+  ),
+  "gradient of causal attention 12×512×64": compile(
+    { q: f32(12, 512, 64), k: f32(12, 512, 64), v: f32(12, 512, 64), d: f32(12, 512, 64) },
+    ({ d, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { causal: true }).mul(d).sum())(x),
+  ),
+  "gradient of masked attention 4×77×130, grouped heads": compile(
+    { q: f32(4, 77, 130), k: f32(2, 90, 130), v: f32(2, 90, 48), m: f32(90), d: f32(4, 77, 48) },
+    ({ d, m, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { mask: m }).mul(d).sum())(x),
   ),
   "crossEntropy 512×50257": compile({ x: f32(512, 50257), t: i32(512) }, ({ x, t }) => crossEntropy(x, t)),
   "embedding 50257×768": compile({ t: f16(50257, 768), i: i32(8, 512) }, ({ t, i }) => embedding(t, i)),

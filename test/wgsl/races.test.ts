@@ -1,10 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { compileGraph } from "../../src/compiler.ts";
-import { argMax, attention, compile, f32, layerNorm, matmul, mean, reduce, softmax, sum } from "../../src/index.ts";
+import {
+  argMax,
+  attention,
+  compile,
+  f32,
+  grad,
+  layerNorm,
+  matmul,
+  mean,
+  reduce,
+  softmax,
+  sum,
+} from "../../src/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { interpret } from "../../src/ir/interpret.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
-import type { KernelSpec, Manifest } from "../../src/manifest/manifest.ts";
+import type { KernelSpec, Manifest, Window } from "../../src/manifest/manifest.ts";
 import { encodeWords } from "../../src/plan/words.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
 import { detectRaces } from "../support/reflect.ts";
@@ -58,6 +70,14 @@ const cases: Readonly<Record<string, { readonly graph: Graph }>> = {
     { q: f32(1, 17, 16), k: f32(1, 40, 16), v: f32(1, 40, 16), m: f32(17, 40) },
     ({ q, k, v, m }) => attention(q, k, v, { mask: m }),
   ),
+  "the gradient of causal attention by tiles, grouped heads": compile(
+    { q: f32(2, 9, 5), k: f32(1, 34, 5), v: f32(1, 34, 8), d: f32(2, 9, 8) },
+    ({ d, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { causal: true }).mul(d).sum())(x),
+  ),
+  "the gradient of masked attention by blocks of tiles": compile(
+    { q: f32(1, 33, 20), k: f32(1, 9, 20), v: f32(1, 9, 20), m: f32(33, 9), d: f32(1, 33, 20) },
+    ({ d, m, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { mask: m }).mul(d).sum())(x),
+  ),
   "a few rows times a transposed matrix": compile({ v: f32(3, 64), b: f32(24, 64) }, ({ v, b }) =>
     matmul(v, b, { transposeB: true }),
   ),
@@ -65,28 +85,37 @@ const cases: Readonly<Record<string, { readonly graph: Graph }>> = {
 
 /** The program on the CPU, dispatch by dispatch, with what the detector has to say of every kernel. */
 function runOnCpu(m: Manifest, inputs: Readonly<Record<string, NDArray>>) {
-  // What lies behind a buffer is NaN: an element read there must not count.
   const buffers = m.buffers.map((b) => {
-    const words = new Uint32Array(b.size / 4 + 16).fill(0x7fc0dead);
-    return words.fill(0, 0, b.size / 4).buffer;
+    const words = new Uint32Array(b.size / 4);
+    if (b.init) words.set(b.init);
+    return words;
   });
-  m.buffers.forEach((b, i) => {
-    if (b.init) new Uint32Array(buffers[i] as ArrayBuffer).set(b.init);
-  });
-  for (const p of m.inputs) {
-    const words = encodeWords(p.dtype, (inputs[p.name] as NDArray).data);
-    new Uint32Array(buffers[p.window.buffer] as ArrayBuffer).set(words);
-  }
+  const wordsOf = (w: Window): Uint32Array =>
+    (buffers[w.buffer] as Uint32Array).subarray(w.offset / 4, (w.offset + w.size) / 4);
+  for (const p of m.inputs) wordsOf(p.window).set(encodeWords(p.dtype, (inputs[p.name] as NDArray).data));
   const found: string[] = [];
   for (const d of m.dispatches) {
-    const bound = d.bindings.map((w) => buffers[w.buffer] as ArrayBuffer);
-    const { races, errors } = detectRaces(m.kernels[d.kernel] as KernelSpec, d.workgroups, bound);
+    // What lies behind a window is NaN: an element read there must not count.
+    const bound = d.bindings.map((w) => {
+      const words = new Uint32Array(w.size / 4 + 16).fill(0x7fc0dead);
+      words.set(wordsOf(w));
+      return words;
+    });
+    const kernel = m.kernels[d.kernel] as KernelSpec;
+    const { races, errors } = detectRaces(
+      kernel,
+      d.workgroups,
+      bound.map((b) => b.buffer),
+    );
     found.push(...races, ...errors);
+    d.bindings.forEach((w, i) => {
+      if (kernel.bindings[i] === "read_write") wordsOf(w).set((bound[i] as Uint32Array).subarray(0, w.size / 4));
+    });
   }
   const results = m.outputs.map((o): [string, NDArray] => {
     const view = o.dtype === "f32" ? Float32Array : Int32Array;
     const n = o.shape.reduce((p, d) => p * d, 1);
-    const data = new view(buffers[o.window.buffer] as ArrayBuffer, 0, n);
+    const data = new view(wordsOf(o.window).slice().buffer, 0, n);
     return [o.name, { dtype: o.dtype, shape: o.shape, data: Float64Array.from(data) }];
   });
   return { found, results: Object.fromEntries(results) };
