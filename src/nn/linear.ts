@@ -4,11 +4,12 @@ import { enter } from "../frontend/enter.ts";
 import { readOptions } from "../frontend/options.ts";
 import type { Tensor } from "../frontend/tensor.ts";
 
-export interface LinearParams {
+/** `L` stands for a tensor, a spec or the elements of each. */
+export interface LinearParams<L = Tensor> {
   /** [in, out], or [out, in] with `transposed`. */
-  readonly weight: Tensor;
+  readonly weight: L;
   /** [out] */
-  readonly bias?: Tensor;
+  readonly bias?: L;
 }
 
 export interface LinearOptions {
