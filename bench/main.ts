@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { SinterError } from "sinter";
 import { compile } from "./compile.ts";
+import { gpt2Train } from "./gpt2-train.ts";
 import { matmul } from "./matmul.ts";
 import { ops } from "./ops.ts";
 import { type Result, resultText } from "./report.ts";
@@ -19,10 +20,12 @@ const benches: Readonly<Record<string, Bench>> = {
 };
 
 const help = `usage: npm run bench -- [--json] NAME ...
+       npm run bench -- gpt2-train [options]
 
 ${Object.entries(benches)
   .map(([name, b]) => `  ${name.padEnd(10)}  ${b.about}`)
   .join("\n")}
+  gpt2-train  GPT-2's training step, also against PyTorch's losses and @jax-js/jax: see gpt2-train --help
 
   --json      print one JSON object, or a list when several benchmarks are named
   -h, --help  print this
@@ -45,7 +48,19 @@ function parse(args: readonly string[]): { json: boolean; help: boolean; names: 
   }
 }
 
+/** Runs what the command line names; what the code refuses is printed, and the exit code is 1. */
 async function main(args: readonly string[]): Promise<number> {
+  const at = args.indexOf("gpt2-train");
+  try {
+    return at >= 0 ? await gpt2Train(args.toSpliced(at, 1)) : await run(args);
+  } catch (e) {
+    if (!(e instanceof SinterError)) throw e;
+    console.error(e.message);
+    return 1;
+  }
+}
+
+async function run(args: readonly string[]): Promise<number> {
   const options = parse(args);
   if (typeof options === "string") {
     console.error(`bench: ${options}\n\n${help}`);
@@ -61,16 +76,10 @@ async function main(args: readonly string[]): Promise<number> {
     process.env.MESA_SHADER_CACHE_DISABLE = "true";
     process.env.__GL_SHADER_DISK_CACHE = "0";
   }
-  try {
-    for (const name of options.names) {
-      const result = await (benches[name] as Bench).run();
-      results.push(result);
-      if (!options.json) console.log(resultText(result));
-    }
-  } catch (e) {
-    if (!(e instanceof SinterError)) throw e;
-    console.error(e.message);
-    return 1;
+  for (const name of options.names) {
+    const result = await (benches[name] as Bench).run();
+    results.push(result);
+    if (!options.json) console.log(resultText(result));
   }
   if (options.json) console.log(JSON.stringify(results.length === 1 ? results[0] : results, null, 2));
   return 0;

@@ -1,5 +1,5 @@
 import { compile, f32, makeTensor, matmul as matmulOp, openDevice } from "sinter";
-import { openAdapter } from "../src/node/adapters.ts";
+import { openJax } from "./jax.ts";
 import { type Contender, compare, noise } from "./measure.ts";
 import { adapterText, type Result, type Row } from "./report.ts";
 
@@ -12,10 +12,7 @@ const sizes = [
 export async function matmul(): Promise<Result> {
   const gpu = await openDevice();
   try {
-    await lendWebGpu(gpu.adapterName);
-    const jax = await import("@jax-js/jax");
-    await jax.init("webgpu");
-    jax.defaultDevice("webgpu");
+    const jax = await openJax(gpu.adapterName);
     const rows: Row[] = [];
     for (const { m, k, n } of sizes) {
       const [a, b] = [noise(m * k, 1), noise(k * n, 2)];
@@ -65,14 +62,4 @@ async function difference(
   let worst = 0;
   for (let i = 0; i < x.length; i++) worst = Math.max(worst, Math.abs((x[i] as number) - (y[i] as number)));
   return worst;
-}
-
-/** jax-js looks for WebGPU where browsers have it: gives it `navigator.gpu` on the adapter that is measured. */
-async function lendWebGpu(adapter: string): Promise<void> {
-  const { globals } = (await import("webgpu")) as unknown as { globals: object };
-  Object.assign(globalThis, globals);
-  const gpu = { requestAdapter: async () => (await openAdapter(adapter)).adapter };
-  const own = (globalThis as { navigator?: object }).navigator;
-  const navigator = { userAgent: "Node", hardwareConcurrency: 1, ...own, gpu };
-  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
 }

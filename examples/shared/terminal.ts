@@ -15,11 +15,13 @@ export function wantsColour(stream: Stream, env: Readonly<Record<string, string 
 /** Shows how far something has come, from 0 to `total`. */
 export interface Progress {
   update(done: number, total: number, text: string): void;
+  /** Writes a line of its own; the bar goes on below it. */
+  note(line: string): void;
   /** Ends the line. Nothing is drawn afterwards. */
   end(): void;
 }
 
-/** A bar that is redrawn in place on a terminal; elsewhere a line at every quarter. */
+/** A bar that is redrawn in place on a terminal; elsewhere a line at every quarter. A smaller share than before begins anew. */
 export function progressBar(stream: Stream, width = 30): Progress {
   const terminal = stream.isTTY === true;
   let quarter = -1;
@@ -33,10 +35,17 @@ export function progressBar(stream: Stream, width = 30): Progress {
         // Longer than the line would wrap, and a wrapped line cannot be redrawn.
         stream.write(`\r\u001b[2K${line.slice(0, (stream.columns ?? 80) - 1)}`);
         open = true;
-      } else if (Math.floor(share * 4) > quarter) {
-        quarter = Math.floor(share * 4);
+        return;
+      }
+      const reached = Math.floor(share * 4);
+      if (reached !== quarter) {
+        quarter = reached;
         stream.write(`${text} (${done}/${total})\n`);
       }
+    },
+    note(line) {
+      stream.write(`${open ? "\r\u001b[2K" : ""}${line}\n`);
+      open = false;
     },
     end() {
       if (open) stream.write("\n");

@@ -1,0 +1,204 @@
+import { writeFileSync } from "node:fs";
+import { type Gpu, openDevice, profiles } from "sinter";
+import { compileGraph } from "../src/compiler.ts";
+import { jaxTrainer } from "./gpt2-jax.ts";
+import { type Racer, race, relativeDifference, type StepTimes, timed } from "./gpt2-measure.ts";
+import { oracleOf } from "./gpt2-model.ts";
+import { type Gpt2Options, help, parseGpt2 } from "./gpt2-options.ts";
+import { type Figures, figuresText, type PlanFigures, planText } from "./gpt2-report.ts";
+import { makeTrainer, mixedTrainingStep, trainingStep } from "./gpt2-step.ts";
+import { openJax } from "./jax.ts";
+import { median } from "./measure.ts";
+import { adapterText } from "./report.ts";
+
+/** Losses in f16 may differ from those in f64 by this much, relatively. */
+const mixedTolerance = 2e-2;
+
+/** `npm run bench -- gpt2-train …`: returns the exit code, 2 for a wrong command line, 1 for a check that failed. */
+export async function gpt2Train(args: readonly string[]): Promise<number> {
+  const options = parseGpt2(args);
+  if (typeof options === "string") {
+    console.error(`bench gpt2-train: ${options}\n\n${help}`);
+    return 2;
+  }
+  if (options.help) {
+    console.log(help);
+    return 0;
+  }
+  if (options.plan) {
+    const figures = planFigures(options, options.plan);
+    console.log(options.json ? JSON.stringify(figures, null, 2) : planText(figures));
+    return 0;
+  }
+  const figures = await measure(options);
+  console.log(options.json ? JSON.stringify(figures, null, 2) : figuresText(figures));
+  const failures = [figures.check, figures.jax_js].flatMap((c) =>
+    c && !(c.max_relative_difference <= c.tolerance)
+      ? [
+          `losses differ from ${c.reference}'s by ${c.max_relative_difference.toExponential(1)}, more than ${c.tolerance}`,
+        ]
+      : [],
+  );
+  for (const f of failures) console.error(`bench gpt2-train: ${f}`);
+  return failures.length ? 1 : 0;
+}
+
+const programOf = ({ sizes, dtype }: Gpt2Options) => (dtype === "f16" ? mixedTrainingStep(sizes) : trainingStep(sizes));
+
+function planFigures(options: Gpt2Options, profile: NonNullable<Gpt2Options["plan"]>): PlanFigures {
+  const capabilities = profiles[profile];
+  const started = performance.now();
+  const program = programOf(options);
+  const trace = performance.now() - started;
+  const times: number[] = [];
+  let compiled: ReturnType<typeof compileGraph> | undefined;
+  for (let i = 0; i < 4; i++) {
+    const began = performance.now();
+    compiled = compileGraph(program.graph, capabilities);
+    times.push(performance.now() - began);
+  }
+  const { manifest, report } = compiled as ReturnType<typeof compileGraph>;
+  const memory = program.memory({ capabilities });
+  if (options.memory) writeFileSync(options.memory, memory.svg());
+  const [first, ...later] = times;
+  const families: Record<string, number> = {};
+  for (const k of report.kernels) families[k.family] = (families[k.family] ?? 0) + 1;
+  return {
+    bench: "gpt2-train",
+    profile,
+    config: options.config,
+    sizes: options.sizes,
+    dtype: options.dtype,
+    graph_ops: report.graphOps,
+    dispatches: manifest.dispatches.length,
+    dispatches_by_family: families,
+    setup_dispatches: manifest.setup.length,
+    pipelines: manifest.kernels.length,
+    planned_bytes: memory.plannedBytes,
+    lower_bound_bytes: memory.lowerBoundBytes,
+    trace_ms: trace,
+    first_compile_ms: first as number,
+    compile_ms: median(later),
+  };
+}
+
+async function measure(options: Gpt2Options): Promise<Figures> {
+  const { sizes, steps } = options;
+  const gpu = await openDevice();
+  try {
+    const started = performance.now();
+    const program = programOf(options);
+    const [memory, compileMs] = await timed(async () => program.memory({ capabilities: gpu.capabilities }));
+    let warmup = 0;
+    const trainer = await makeTrainer(gpu, sizes, program, (event) => {
+      warmup = event.elapsedMs;
+    });
+    const ours = sinterRacer(gpu, trainer);
+    const firstLoss = await ours.synced();
+    const firstStep = performance.now() - started;
+    if (options.memory) writeFileSync(options.memory, memory.svg());
+    const theirs = options.vs ? await startJax(gpu, options) : undefined;
+
+    const before = gpu.counters.snapshot();
+    const racers = [ours, ...(theirs ? [theirs.racer] : [])];
+    const times = await race(racers, [firstLoss, ...(theirs ? [theirs.firstLoss] : [])], steps);
+    const after = gpu.counters.snapshot();
+    const each = (name: keyof typeof after): number => Number(((after[name] - before[name]) / ours.count).toFixed(3));
+
+    const own = times[0] as StepTimes;
+    const oracle = options.check ? oracleOf(sizes) : undefined;
+    const figures: Figures = {
+      bench: "gpt2-train",
+      adapter: adapterText(gpu),
+      config: options.config,
+      sizes,
+      dtype: options.dtype,
+      steps,
+      ...own,
+      first_step_ms: firstStep,
+      warmup_ms: warmup,
+      compile_ms: compileMs,
+      dispatches: each("dispatches"),
+      submits: each("submits"),
+      create_buffer: each("buffers"),
+      create_bind_group: each("bindGroups"),
+      late_pipelines: after.latePipelines,
+      planned_bytes: memory.plannedBytes,
+      lower_bound_bytes: memory.lowerBoundBytes,
+      peak_bytes: ours.peak(),
+      ...(oracle && {
+        check: {
+          reference: "PyTorch",
+          losses: oracle.losses.slice(0, steps),
+          max_relative_difference: relativeDifference(own.losses, oracle.losses),
+          tolerance: options.dtype === "f16" ? mixedTolerance : oracle.tolerance,
+        },
+      }),
+      ...(theirs && vsFigures(own, times[1] as StepTimes, theirs.firstStepMs, options)),
+    };
+    theirs?.dispose();
+    trainer.dispose();
+    return figures;
+  } finally {
+    gpu.dispose();
+  }
+}
+
+const vsFigures = (ours: StepTimes, theirs: StepTimes, firstStepMs: number, { dtype }: Gpt2Options) => ({
+  jax_js: {
+    ...theirs,
+    first_step_ms: firstStepMs,
+    reference: "jax-js",
+    max_relative_difference: relativeDifference(ours.losses, theirs.losses),
+    tolerance: dtype === "f16" ? mixedTolerance : 1e-4,
+  },
+  ratio: theirs.median_ms / ours.median_ms,
+  pipelined_ratio: theirs.pipelined_ms / ours.pipelined_ms,
+});
+
+type SinterRacer = Racer & { readonly count: number; peak(): number };
+
+/** Counts the steps after the first, and looks at the device's memory after every step. */
+function sinterRacer(gpu: Gpu, trainer: Awaited<ReturnType<typeof makeTrainer>>): SinterRacer {
+  let [count, peak] = [-1, gpu.counters.bytesHeld];
+  const step = async (read: boolean) => {
+    const loss = await trainer.step(read);
+    count++;
+    peak = Math.max(peak, gpu.counters.bytesHeld);
+    return loss;
+  };
+  return {
+    async synced() {
+      const loss = await step(true);
+      const value = (await loss.data())[0] as number;
+      loss.dispose();
+      return value;
+    },
+    async pipelined(steps) {
+      for (let i = 0; i < steps; i++) (await step(false)).dispose();
+      await gpu.idle();
+    },
+    get count() {
+      return count;
+    },
+    peak: () => peak,
+  };
+}
+
+async function startJax(gpu: Gpu, { sizes }: Gpt2Options) {
+  const jax = await openJax(gpu.adapterName);
+  const started = performance.now();
+  const trainer = jaxTrainer(jax, sizes);
+  const read = async (): Promise<number> => (await trainer.step().data())[0] as number;
+  const firstLoss = await read();
+  const racer: Racer = {
+    synced: read,
+    async pipelined(steps) {
+      for (let i = 1; i < steps; i++) trainer.step().dispose();
+      const last = trainer.step();
+      await last.blockUntilReady();
+      last.dispose();
+    },
+  };
+  return { racer, firstLoss, firstStepMs: performance.now() - started, dispose: () => trainer.dispose() };
+}
