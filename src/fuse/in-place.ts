@@ -1,5 +1,5 @@
 import type { Node } from "../ir/graph.ts";
-import { type Index, ravel, unravel } from "../ir/index-expr.ts";
+import { type Index, ravel, unravel, variable } from "../ir/index-expr.ts";
 import { rowOf } from "../ir/ops.ts";
 import { pointOf, rowsOf } from "./groups.ts";
 import { countOf, permutedFrom, placeOf, readsOf, shapeOf } from "./pull.ts";
@@ -20,7 +20,8 @@ export function inPlaceInputs(region: Region): ReadonlyMap<Node, readonly Node[]
     // Invocations that share a row read its own values late: another may have written them by then.
     const rows = region.outputs.every((o) => countOf(o) === rowsOf(region)) ? rowsOf(region) : sizeOf(region);
     for (const o of region.outputs) {
-      if (permutedFrom(o) !== o || (countOf(o) !== sizeOf(region) && countOf(o) !== rows)) continue;
+      const whole = countOf(o) === sizeOf(region) || countOf(o) === rows || family === "contraction";
+      if (permutedFrom(o) !== o || !whole) continue;
       const fits = candidates.filter((n) => n.type.dtype === o.type.dtype && countOf(n) === countOf(o));
       if (fits.length) out.set(o, fits);
     }
@@ -46,11 +47,14 @@ function readAtPoint(region: Region): Node[] {
   const inputs = new Set(region.inputs);
   const anchors = new Set(region.anchors);
   const elsewhere = new Set<Node>();
+  const fits = new Set([sizeOf(region), region.family === "row" ? rowsOf(region) : sizeOf(region)]);
+  /** Where a sum that rides in a product is stored, while what is computed from it is looked at. */
+  let rider: string | undefined;
   const seen = new Set<string>();
   const visit = (n: Node, index: readonly Index[]): void => {
     if (inputs.has(n)) {
       const { key } = ravel(index, shapeOf(n));
-      if (key !== (countOf(n) === sizeOf(region) ? here : row)) elsewhere.add(n);
+      if (key !== (rider ?? (countOf(n) === sizeOf(region) ? here : row))) elsewhere.add(n);
       return;
     }
     const key = `${n.id}|${index.map((e) => e.key).join()}`;
@@ -76,11 +80,16 @@ function readAtPoint(region: Region): Node[] {
     const base = region.members.includes(below) ? below : o;
     const at = point.of(base);
     if (at) visit(base, at);
-    else for (const n of region.inputs) if (reaches(region, o, n)) elsewhere.add(n);
+    else if (region.family === "contraction") {
+      const i = variable("rider", countOf(base) - 1);
+      rider = i.key;
+      visit(base, unravel(i, shapeOf(base)));
+      rider = undefined;
+      fits.add(countOf(base));
+    } else for (const n of region.inputs) if (reaches(region, o, n)) elsewhere.add(n);
   }
   for (const a of region.anchors) operands(a);
-  const sizes = [sizeOf(region), region.family === "row" ? rowsOf(region) : sizeOf(region)];
-  return region.inputs.filter((n) => sizes.includes(countOf(n)) && !elsewhere.has(n));
+  return region.inputs.filter((n) => fits.has(countOf(n)) && !elsewhere.has(n));
 }
 
 /** Number of the row that the point is in. */

@@ -14,7 +14,7 @@ export interface Block {
   role: BufferSpec["role"];
   readonly bytes: number;
   /** Step that first writes it, step that last needs it; everything but scratch and outputs is needed all the time. */
-  readonly first: number;
+  first: number;
   last: number;
   /** What it holds, for people. */
   readonly nodes: Node[];
@@ -108,13 +108,27 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
     else put(p, open("scratch", p, hasGaps(p) ? { clear: true } : spanOf(p, uses)));
   }
   const outputs = new Set(parts.main.outputs.flatMap((o) => rootsOf(o.node)));
+  // What an argument of a pack is written over lies in the pack from its beginning: gradients are added up where they end.
+  const ends = packs.filter((p) => !wishes.has(p)).flatMap((p) => p.args.map((a) => placeOf(a).root));
+  for (let o = ends.pop(); o; o = ends.pop()) {
+    const t = uses.writer.get(o);
+    const at = places.get(o) as Place;
+    const under = t === undefined || inPlace.has(o) ? [] : (inPlaceInputs(regions[t] as Region).get(o) ?? []);
+    const n = under.find((x) => mayBegin(x, o as Node, t as number));
+    if (!n) continue;
+    const { root } = placeOf(n);
+    put(root, at);
+    if (!lasts(at.block)) at.block.first = Math.min(at.block.first, uses.writer.get(root) as number);
+    inPlace.set(o, n);
+    ends.push(root);
+  }
   regions.forEach((r, t) => {
     const over = inPlaceInputs(r);
     for (const o of r.outputs) {
       if (!places.has(o)) choose(o, r, t, over);
       const { block } = places.get(o) as Place;
       if (lasts(block)) continue;
-      block.last = Math.max(block.last, t, ...(uses.readers.get(o) ?? []), outputs.has(o) ? end : t);
+      block.last = Math.max(block.last, t, lastRead(o, uses), outputs.has(o) ? end : t);
     }
     // What has no elements has no writer.
     for (const n of r.inputs) if (!places.has(placeOf(n).root)) put(placeOf(n).root, open("scratch", placeOf(n).root));
@@ -122,6 +136,13 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   for (const o of parts.main.outputs) {
     const { root } = placeOf(o.node);
     if (!places.has(root)) put(root, open("output", root));
+  }
+
+  /** Is `n` an intermediate of the size of `o` that step `t` reads last? */
+  function mayBegin(n: Node, o: Node, t: number): boolean {
+    const { root, offset } = placeOf(n);
+    const whole = offset === 0 && countOf(root) === countOf(o) && countOf(n) === countOf(o);
+    return whole && !places.has(root) && uses.writer.has(root) && lastRead(root, uses) === t && !outputs.has(root);
   }
 
   function choose(o: Node, r: Region, t: number, over: ReadonlyMap<Node, readonly Node[]>): void {
@@ -160,12 +181,14 @@ const hasGaps = (p: Node): boolean =>
   p.args.some((a) => placeOf(a).root.op === "const" || (countOf(a) * storageBytes[a.type.dtype]) % 256 !== 0);
 
 /** From the first step that writes an argument of a pack to the last that reads it or one of them. */
-function spanOf(pack: Node, { writer, readers }: Uses): { readonly first: number; readonly last: number } {
+function spanOf(pack: Node, uses: Uses): { readonly first: number; readonly last: number } {
   const roots = rootsOf(pack);
-  const written = roots.map((r) => writer.get(r) ?? 0);
-  const read = [pack, ...roots].flatMap((r) => readers.get(r) ?? []);
+  const written = roots.map((r) => uses.writer.get(r) ?? 0);
+  const read = [pack, ...roots].map((r) => lastRead(r, uses));
   return { first: Math.min(...written), last: Math.max(...written, ...read) };
 }
+
+const lastRead = (n: Node, { reads }: Uses): number => reads.get(n)?.at(-1)?.step ?? 0;
 
 /** Whether a block is needed from load to the end, whatever reads it. */
 export const lasts = (b: Block): boolean => (b.role !== "scratch" && b.role !== "output") || b.clear === true;
@@ -243,7 +266,10 @@ class Memory {
       const p = this.places.get(n);
       if (!p || n === o || p.offset >= to || p.offset + bytesOf(n) <= from) continue;
       if (n.op === "pack" && n.args.some((a) => placeOf(a).root === o)) continue;
-      if ((this.uses.readers.get(n) ?? []).some((i) => i > t)) return undefined;
+      const later = (this.uses.reads.get(n) ?? []).some(
+        (x) => x.step > t && p.offset + x.low < to && p.offset + x.high > from,
+      );
+      if (later) return undefined;
       if ((this.uses.writer.get(n) ?? -1) >= t) return undefined;
     }
     let over: Node | undefined;
