@@ -1,11 +1,11 @@
 import { fail } from "../base/diagnostic.ts";
-import { and, div, greaterEqual, notEqual } from "./binary.ts";
+import { and, greaterEqual, mul, notEqual } from "./binary.ts";
 import { enter } from "./enter.ts";
 import { withOptional } from "./optional.ts";
 import { oneOf, readOptions } from "./options.ts";
 import { mean, sum } from "./reductions.ts";
 import { exactly, node, type Tensor, wrap } from "./tensor.ts";
-import { cast } from "./unary.ts";
+import { cast, reciprocal } from "./unary.ts";
 
 export interface AttentionOptions {
   /** Added to the scores before the softmax; broadcasts to [..., heads, T, S]. */
@@ -100,10 +100,13 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options?: CrossEnt
   });
 }
 
-/** The sum of losses over the number of targets that are not ignored. */
+/**
+ * The sum of losses over the number of targets that are not ignored. Each loss is divided by itself, and the number is made
+ * first, so that the kernel of the losses can wait for it and go on to their gradient.
+ */
 function meanOfCounted(losses: Tensor, targets: Tensor, ignoreIndex: number): Tensor {
   const named = notEqual(targets, ignoreIndex);
   const counted = targets.dtype === "i32" ? and(named, greaterEqual(targets, 0)) : named;
-  const n = sum(cast(counted, "f32"));
-  return cast(div(sum(cast(losses, "f32")), n), losses.dtype);
+  const share = reciprocal(sum(cast(counted, "f32")));
+  return cast(sum(mul(share, cast(losses, "f32"))), losses.dtype);
 }

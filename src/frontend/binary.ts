@@ -1,5 +1,6 @@
+import { greatestOf, leastOf } from "../ir/ops/combine.ts";
 import { enter } from "./enter.ts";
-import { nodes, type Tensor, type TensorLike, wrap } from "./tensor.ts";
+import { node, nodes, type Tensor, type TensorLike, wrap } from "./tensor.ts";
 
 // Shapes broadcast as in NumPy; dtypes are equal, and a number takes the dtype of the tensor beside it.
 const binary = (op: string, x: TensorLike, y: TensorLike): Tensor =>
@@ -98,8 +99,10 @@ export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
 export function clamp(x: Tensor, low: TensorLike | null, high: TensorLike | null): Tensor {
   return enter((b) => {
     if (low === null && high === null) return x;
-    if (low === null) return wrap(b.add("min", nodes("clamp", b, [x, high as TensorLike])));
-    if (high === null) return wrap(b.add("max", nodes("clamp", b, [x, low])));
-    return wrap(b.add("clamp", nodes("clamp", b, [x, low, high])));
+    const { dtype } = node("clamp", x).type;
+    // An open side is a bound that holds for all: at the other one the derivative is a clamp's, not that of min or max.
+    const bound = (v: TensorLike | null, open: number): TensorLike => v ?? wrap(b.const(open, dtype));
+    const bounds = [bound(low, leastOf(dtype)), bound(high, greatestOf(dtype))];
+    return wrap(b.add("clamp", nodes("clamp", b, [x, ...bounds])));
   });
 }

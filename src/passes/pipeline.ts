@@ -43,6 +43,8 @@ const shape: readonly Pass[] = [p.flattenProducts, p.foldViews, p.cse, p.dce];
 /** The order. Lists in the list run until nothing changes; `chunks` stands for the pass that depends on the device. */
 const order: readonly (Pass | readonly Pass[] | "chunks")[] = [
   p.open,
+  // Gradients compute anew what the forward has: one node before rules ask who reads it.
+  p.cse,
   tidy,
   p.recogniseAttention,
   p.decompose,

@@ -3,6 +3,7 @@ import { arithmeticRules } from "./rules/arithmetic.ts";
 import { logicRules } from "./rules/logic.ts";
 import { orderRules } from "./rules/order.ts";
 import { powerRules } from "./rules/powers.ts";
+import { repeatRules } from "./rules/repeats.ts";
 import { selectRules } from "./rules/select.ts";
 import { sumRules } from "./rules/sums.ts";
 
@@ -14,4 +15,5 @@ export const simplify = rulePass([
   ...logicRules,
   ...selectRules,
   ...sumRules,
+  ...repeatRules,
 ]);

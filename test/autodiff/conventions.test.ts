@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { clamp, compile, f32, grad, sum, type Tensor } from "../../src/index.ts";
 import { pullback } from "../../src/ir/autodiff.ts";
 import { type Attrs, GraphBuilder, makeGraph } from "../../src/ir/graph.ts";
 import { interpret } from "../../src/ir/interpret.ts";
 import { type NDArray, ndarray } from "../../src/ir/ndarray.ts";
+
+import { optimise } from "../../src/passes/pipeline.ts";
 
 const { POSITIVE_INFINITY: inf, NaN: nan } = Number;
 
@@ -122,5 +125,19 @@ describe("at kinks, ties and ends of a domain derivatives are PyTorch's", () => 
 
   test("a row of -inf has a gradient of 0, where PyTorch's is NaN", () => {
     expect(at("logSumExp", [[-inf, -inf]], { axes: [0], keepDims: false })).toEqual([[0, 0]]);
+  });
+
+  test("an open clamp is a clamp at its bound, not a minimum or maximum of two", () => {
+    const { graph } = compile({ x: f32(3) }, ({ x }) => ({
+      low: grad((y: Tensor) => sum(clamp(y, 0, null)))(x),
+      high: grad((y: Tensor) => sum(clamp(y, null, 0)))(x),
+    }));
+    for (const g of [graph, optimise(graph)]) {
+      const out = interpret(g, { x: ndarray("f32", [3], [-1, 0, 1]) });
+      expect([out.low?.data, out.high?.data].map((d) => [...(d ?? [])])).toEqual([
+        [0, 1, 1],
+        [1, 1, 0],
+      ]);
+    }
   });
 });

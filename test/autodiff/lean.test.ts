@@ -3,6 +3,7 @@ import * as s from "../../src/index.ts";
 import { bindGraph, type Graph } from "../../src/ir/graph.ts";
 import { interpret } from "../../src/ir/interpret.ts";
 import { optimise } from "../../src/passes/pipeline.ts";
+import { expectKernels } from "../../src/testing.ts";
 import { benignInputs, difference } from "../support/values.ts";
 
 /** How often each of these ops is left in a graph after all passes. */
@@ -50,6 +51,14 @@ describe("forward and backward share what they can", () => {
       ...{ gather: 0, gatherElements: 0, scatterElements: 0, scatterND: 0 },
     });
   });
+});
+
+test("crossEntropy over the targets that count: their number, the losses with the gradient, the sum", () => {
+  const program = s.compile({ x: s.f32(32, 100), t: s.i32(32) }, ({ x, t }) =>
+    s.valueAndGrad((y: s.Tensor) => s.crossEntropy(y, t, { ignoreIndex: -100 }))(x),
+  );
+  const { kernels } = expectKernels(program, 3);
+  expect(kernels.filter((k) => k.ops.includes("exp"))).toHaveLength(1);
 });
 
 test("shapes may hold named dims: gradients are those of the sizes that are bound", () => {

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { isFloat } from "../../src/base/dtype.ts";
+import type { Graph } from "../../src/ir/graph.ts";
+import type { OpRow } from "../../src/ir/op.ts";
 import { rows } from "../../src/ir/ops.ts";
 import { cases, ranges } from "./cases.ts";
 import { gradcheck, points } from "./gradcheck.ts";
@@ -12,16 +14,29 @@ test("every row has a derivative, or says that it has none, or decomposes", () =
   expect(forgotten).toEqual(["result"]);
 });
 
+/** f32 graphs of a row that have floats on both sides. */
+const floating = (row: OpRow): Graph[] =>
+  cases(row).filter((g) =>
+    [g.inputs, g.outputs.map((o) => o.node)].every((list) => list.some((n) => isFloat(n.type.dtype))),
+  );
+
+const problemsOf = (row: OpRow, graphs: readonly Graph[]): string[] =>
+  graphs.flatMap((g, i) => {
+    const problem = gradcheck(g, points(g, ranges[row.name], i + 1));
+    return problem ? [`${g.inputs.map((n) => `${n.type.dtype}[${n.type.shape}]`).join(" ")}: ${problem}`] : [];
+  });
+
+test("rows that say they have no derivative do not change with their arguments", () => {
+  // Stopping is what it is for.
+  const constant = rows.filter((r) => r.derivative === null && r.name !== "stopGradient" && r.params.length > 0);
+  expect(constant.length).toBeGreaterThan(20);
+  expect(constant.flatMap((r) => problemsOf(r, floating(r)))).toEqual([]);
+});
+
 describe("derivatives equal central differences in f64", () => {
-  test.each(differentiable.map((r) => [r.name, r] as const))("%s", (name, row) => {
-    const graphs = cases(row).filter((g) =>
-      [g.inputs, g.outputs.map((o) => o.node)].every((list) => list.some((n) => isFloat(n.type.dtype))),
-    );
+  test.each(differentiable.map((r) => [r.name, r] as const))("%s", (_, row) => {
+    const graphs = floating(row);
     expect(graphs.length, "add an example of f32 to test/autodiff/cases.ts").toBeGreaterThan(0);
-    const wrong = graphs.flatMap((g, i) => {
-      const problem = gradcheck(g, points(g, ranges[name], i + 1));
-      return problem ? [`${g.inputs.map((n) => `${n.type.dtype}[${n.type.shape}]`).join(" ")}: ${problem}`] : [];
-    });
-    expect(wrong).toEqual([]);
+    expect(problemsOf(row, graphs)).toEqual([]);
   });
 });

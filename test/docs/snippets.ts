@@ -14,7 +14,15 @@ export interface Snippet {
   readonly file: string;
 }
 
-export const pages = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/errors.md", "docs/performance.md"];
+export const pages = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "docs/architecture.md",
+  "docs/errors.md",
+  "docs/models.md",
+  "docs/performance.md",
+  "docs/training.md",
+];
 
 export const pageText = (page: string): string => readFileSync(join(root, page), "utf8");
 

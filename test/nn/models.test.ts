@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { compile, f16, f32, grad, i32, type Tensor, u32, valueAndGrad } from "../../src/index.ts";
+import { compile, f16, f32, grad, i32, sum, type Tensor, u32, valueAndGrad } from "../../src/index.ts";
 import { adamW, adamWInit, fromNames, gpt2, llama } from "../../src/nn/index.ts";
 import { hashParams, largestDifference, relativeNorm, tinyGpt2, tinyLlama } from "../models/hashed.ts";
 import { Interpreted } from "./support/interpreted.ts";
@@ -182,6 +182,15 @@ describe.each(Object.entries(small))("%s", (_, model) => {
       expect(largestDifference(again?.[name] as number[], x), name).toBeLessThan(1e-12);
     }
   });
+});
+
+test("checkpointed blocks keep their input alone, so that a step takes less memory", () => {
+  const model = gpt2({ layers: 4, width: 32, heads: 2, vocabulary: 20, positions: 32 });
+  const scratch = (checkpoint: boolean): number =>
+    compile({ params: model.params, tokens: i32(2, 32), targets: i32(2, 32) }, ({ params, tokens, targets }) =>
+      sum(grad((p: typeof params) => model.loss(p, tokens, targets, { checkpoint }))(params).transformer.wpe.weight),
+    ).memory().bytesByRole.scratch;
+  expect(scratch(true)).toBeLessThan(0.5 * scratch(false));
 });
 
 describe("initialisation", () => {

@@ -28,6 +28,8 @@ test("a graph of AdamW holds one window for each parameter and moment, and no ot
 
 test.each([3, 70])("AdamW over %i parameters is one kernel, and clipping two more", (count) => {
   const kernels = (clip: boolean) => adamWOver(count, clip).explain({ fuse: "legal" }).kernels;
+  // The mask is read from a table of one number for each parameter, not stored for each element.
+  expect(adamWOver(count, true).explain({ fuse: "legal" }).setup).toEqual([]);
   // The step count, a single number, is a kernel of its own or rides in another's.
   expect(kernels(false).filter((k) => k.bytesWritten > 4)).toHaveLength(1);
   expect(kernels(false).length).toBeLessThanOrEqual(2);

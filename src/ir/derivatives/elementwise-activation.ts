@@ -4,11 +4,11 @@ import { attr } from "../ops/elementwise-row.ts";
 import { unary } from "./elementwise-math.ts";
 import { type Formula, type Point, widened } from "./formula.ts";
 
-/** x^2 + 2 x^2 · 0.044715 … : the argument of the tanh form's sigmoid is 2 √(2/π) (x + 0.044715 x^3). */
+/** GELU's tanh form is x σ(u) with u = 2 √(2/π) (x + 0.044715 x^3): the coefficients of u. */
 const tanhSlope = 2 * Math.sqrt(2 / Math.PI);
 const tanhCubic = tanhSlope * 0.044715;
 
-/** Φ(x) + x φ(x); in the tanh form, with x σ(u), σ (1 + x (1 - σ) u'). */
+/** Φ(x) + x φ(x); in the tanh form σ (1 + x (1 - σ) u'). */
 function gelu(f: Formula, { ct, x, attrs }: Point): Node {
   const square = f("mul", x, x);
   if (attrs.approximate !== "tanh") {

@@ -105,8 +105,14 @@ const byReduction: Readonly<Record<string, Scatter>> = {
   min: extreme,
   max: extreme,
 };
+
+/** Data without elements takes no updates, and there is nothing to read back. */
+const isEmpty = (data: Node): boolean => data.type.shape.includes(0);
+
 const scatter = (a: Adjoint, w: Writes): (Node | undefined)[] =>
-  (byReduction[(a.node.attrs.reduction as string | undefined) ?? "none"] as Scatter)(a, w);
+  isEmpty(a.args[0] as Node)
+    ? [a.ct]
+    : (byReduction[(a.node.attrs.reduction as string | undefined) ?? "none"] as Scatter)(a, w);
 
 const scatterElements: Derivative = (a) => {
   const { b, node, args } = a;
@@ -142,7 +148,7 @@ const scatterAdd: Derivative = ({ b, node, args, ct, needs }) => {
     const written = reshape(b, inside(b, indices, [data.type.shape[axis] as Dim]), [...indices.type.shape, ...after]);
     return b.add("where", [written, b.add("gather", [ct, indices], { axis }), zero(b, ct)]);
   };
-  return [ct, undefined, needs(2) ? updates() : undefined];
+  return [ct, undefined, needs(2) && !isEmpty(data) ? updates() : undefined];
 };
 
 const gather: Derivative = ({ b, node, args, ct }) => {

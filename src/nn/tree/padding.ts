@@ -47,7 +47,7 @@ export function paddingOf(flat: Node, counts: readonly number[]): Padding {
       return same ? "zero" : "other";
     }
     // One number for all elements, such as a factor, and numbers given for each leaf.
-    if (n.op === "gather" || (n.op !== "const" && n.type.shape.length === 0)) return "other";
+    if (n.op === "gather" || n.op === "expand" || (n.op !== "const" && n.type.shape.length === 0)) return "other";
     if (!(n.op in zeroRules || n.op in poles)) return "wild";
     const args = n.args.map(visit);
     if (args.includes("wild") || args[poles[n.op] ?? -1] === "zero") return "wild";

@@ -18,6 +18,17 @@ export const orderRules: readonly Rule[] = [
     },
   },
   {
+    // clamp(x, least, high) = min(x, high), clamp(x, low, greatest) = max(x, low)
+    name: "clamp-open",
+    ops: ["clamp"],
+    apply: (n, { b }) => {
+      const { dtype, shape } = n.type;
+      const bounded = (op: string, i: number): Node => toShape(b, b.add(op, [arg(n, 0), arg(n, i)]), shape);
+      if (isConst(n.args[1], leastOf(dtype))) return bounded("min", 2);
+      return isConst(n.args[2], greatestOf(dtype)) ? bounded("max", 1) : undefined;
+    },
+  },
+  {
     // max(max(x, c), d) = max(x, max(c, d)), the same for min
     name: "extreme-constants",
     ops: ["max", "min"],
