@@ -1,5 +1,5 @@
 import { compile, i32, valueAndGrad } from "sinter";
-import { adamW, adamWInit } from "sinter/nn";
+import { adamW, adamWInit, loadSafetensors, saveSafetensors } from "sinter/nn";
 import { describe, expect, test } from "vitest";
 import { sharedGpu } from "../support/gpu.ts";
 import { hashParams, largestDifference, relativeNorm, tinyGpt2 } from "./hashed.ts";
@@ -66,6 +66,11 @@ describe("GPT-2 as PyTorch trains it", { timeout: 300_000 }, () => {
       ) as typeof session.state.params.transformer.wte.weight;
       check(name, await got.data(), data);
     }
+    const file = await loadSafetensors(await saveSafetensors(session.state));
+    expect(Object.keys(file.tensors)).toHaveLength(28 * 3 + 1);
+    expect(file.tensors["opt.step"]?.data).toEqual(Int32Array.of(8));
+    const wte = await session.state.params.transformer.wte.weight.data();
+    expect(largestDifference(file.tensors["params.transformer.wte.weight"]!.data, wte)).toBe(0);
     session.dispose();
   });
 
