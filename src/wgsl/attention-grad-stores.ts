@@ -1,7 +1,8 @@
-import { add, type Index, indexText, int, variable } from "../ir/index-expr.ts";
+import { add, type Index, indexText, int, scale, variable } from "../ir/index-expr.ts";
 import { pairAt } from "./attention-grad.ts";
-import { columnsOf, lanes, type Sum, type Tiling } from "./attention-grad-steps.ts";
+import { columnsOf, lanes, pitch, type Sum, type Tiling } from "./attention-grad-steps.ts";
 import { provideResult, storeAside, storeAt } from "./attention-parts.ts";
+import { lane, type Value } from "./emitter.ts";
 
 /** lse and delta of the own queries, stored by the first of the invocations that share them. */
 export function storeRows({ frame, s, lead, own }: Tiling, lse: string): void {
@@ -19,36 +20,105 @@ export function storeRows({ frame, s, lead, own }: Tiling, lse: string): void {
   }
 }
 
+/** A result of the kernel while it is in registers: the text of column j, a vector of the four own positions. */
+interface Finished {
+  readonly result: 0 | 1;
+  readonly depth: number;
+  column(j: number): string;
+}
+
 /** The finished sums at each own position, with what is computed from them. */
-export function storeSums({ frame, s, queries, own }: Tiling, [changes, second]: readonly Sum[]): void {
+export function storeSums(t: Tiling, [changes, second]: readonly Sum[]): void {
+  const { queries, s } = t;
+  const factor = t.frame.e.literal(s.scale, "f32").text;
+  const of = (sum: Sum | undefined, j: number): string => sum?.names[j] as string;
+  const first = (j: number): string =>
+    queries && second ? `(${of(changes, j)} - delta * ${of(second, j)})` : of(changes, j);
+  const results: Finished[] = [{ result: 0, depth: s.depth, column: (j) => `${first(j)} * ${factor}` }];
+  if (!queries) results.push({ result: 1, depth: s.valueDepth, column: (j) => of(second, j) });
+  // Results of one depth are there together, for what is computed from both.
+  const together = results.every((r) => r.depth === s.depth);
+  for (const group of together ? [results] : results.map((r) => [r])) {
+    (s.depth % 4 === 0 && s.valueDepth % 4 === 0 ? storeVectors : storeScalars)(t, group);
+  }
+}
+
+/** Stores what has been computed of the results at one place: position i of the invocation's own four, and a feature. */
+function storePoint(
+  { frame, s, own }: Tiling,
+  i: number,
+  d: Index,
+  count: number,
+  group: readonly Finished[],
+  read: (f: Finished) => Value,
+): void {
   const { e } = frame;
-  const factor = e.literal(s.scale, "f32").text;
-  const a = variable("a", 7);
-  const each = (depth: number, body: (i: number, j: number, at: readonly Index[]) => void): void => {
+  const place = [
+    { x: add(own.at, int(i)), n: own.size },
+    { x: d, n: count },
+  ];
+  const guards = place.filter(({ x, n }) => x.max >= n).map(({ x, n }) => `${indexText(x)} < ${n}u`);
+  e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
+  const [row, feature] = place.map(({ x, n }) => (x.max < n ? x : e.opaque(indexText(x), n - 1, e.depth))) as [
+    Index,
+    Index,
+  ];
+  const at = [...own.lead, row, e.width === 1 ? feature : add(scale(feature, e.width), lane(e.width))];
+  for (const f of group) {
+    const value = read(f);
+    provideResult(frame, s.node, f.result, value);
+    if (f.result === 1) storeAside(frame, s, at, value);
+  }
+  if (group[0]?.result === 0) storeAt(frame, s, at);
+  e.close();
+}
+
+/** As the features are: an invocation has every eighth. */
+function storeScalars(t: Tiling, group: readonly Finished[]): void {
+  const { e } = t.frame;
+  const depth = group[0]?.depth as number;
+  e.width = 1;
+  for (let j = 0; j < columnsOf(depth); j++) {
+    const columns = new Map(group.map((f) => [f, e.let(f.column(j), 4, "f32").text]));
+    const d = add(variable("a", 7), int(8 * j));
     for (let i = 0; i < 4; i++) {
-      for (let j = 0; j < columnsOf(depth); j++) {
-        const place = [
-          { x: add(own.at, int(i)), n: own.size },
-          { x: add(a, int(8 * j)), n: depth },
-        ];
-        const guards = place.filter(({ x, n }) => x.max >= n).map(({ x, n }) => `${indexText(x)} < ${n}u`);
-        e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
-        const at = place.map(({ x, n }) => (x.max < n ? x : e.opaque(indexText(x), n - 1, e.depth)));
-        body(i, j, [...own.lead, ...at]);
-        e.close();
+      storePoint(t, i, d, depth, group, (f) => e.let(`${columns.get(f)}.${lanes[i]}`, 1, "f32"));
+    }
+  }
+}
+
+/** By vectors of four features: invocations exchange columns through the memory of the weights, 32 at a time. */
+function storeVectors(t: Tiling, group: readonly Finished[]): void {
+  const { e } = t.frame;
+  const depth = group[0]?.depth as number;
+  const memory = (f: Finished): string => (f === group[1] ? "weights" : "changes");
+  for (let j = 0; j < columnsOf(depth); j += 4) {
+    e.line("workgroupBarrier();");
+    for (const f of group) {
+      for (let c = 0; c < Math.min(4, columnsOf(depth) - j); c++) {
+        e.line(`${memory(f)}[(a + ${8 * c}u) * ${pitch}u + b] = ${f.column(j + c)};`);
       }
     }
-  };
-  const element = (sum: Sum | undefined, i: number, j: number): string => `${sum?.names[j]}.${lanes[i]}`;
-  const together = !queries && s.depth === s.valueDepth;
-  e.width = 1;
-  each(s.depth, (i, j, at) => {
-    const grad = element(changes, i, j);
-    const value = queries && second ? `(${grad} - delta.${lanes[i]} * ${element(second, i, j)})` : grad;
-    provideResult(frame, s.node, 0, e.let(`${value} * ${factor}`, 1, "f32"));
-    if (together) provideResult(frame, s.node, 1, e.let(element(second, i, j), 1, "f32"));
-    storeAt(frame, s, at);
-  });
-  if (queries || together) return;
-  each(s.valueDepth, (i, j, at) => storeAside(frame, s, at, e.let(element(second, i, j), 1, "f32")));
+    e.line("workgroupBarrier();");
+    const blocks = new Map(
+      group.map((f) => [
+        f,
+        lanes.map((_, l) => e.let(`${memory(f)}[(a * 4u + ${l}u) * ${pitch}u + b]`, 4, "f32").text),
+      ]),
+    );
+    e.width = 4;
+    for (let i = 0; i < 4; i++) {
+      storePoint(t, i, add(variable("a", 7), int(2 * j)), depth / 4, group, (f) =>
+        e.let(
+          `vec4<f32>(${blocks
+            .get(f)
+            ?.map((x) => `${x}.${lanes[i]}`)
+            .join(", ")})`,
+          4,
+          "f32",
+        ),
+      );
+    }
+    e.width = 1;
+  }
 }

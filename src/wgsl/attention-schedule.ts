@@ -32,6 +32,9 @@ export function writeAttention(region: Region, capabilities: Capabilities): Kern
   const node = region.anchors[0] as Node;
   const { row, tiled, fits } = variants[node.op] as Variants;
   const halfWords = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
-  const tile = !capabilities.software && !halfWords && fits(sizesOf(node), capabilities);
+  const s = sizesOf(node);
+  // Only whole vectors make whole words.
+  const words = !halfWords || (s.depth % 4 === 0 && s.valueDepth % 4 === 0);
+  const tile = !capabilities.software && words && fits(s, capabilities);
   return (tile ? tiled : row)(region, capabilities);
 }

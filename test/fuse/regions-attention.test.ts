@@ -69,7 +69,7 @@ describe("attention, forward and backward", () => {
     expect(attentionOps(p, 8).map((ops) => ops.at(-1))).toEqual(kernels);
   });
 
-  it("of f16, where the device has it: the roundings are epilogues", () => {
+  it("of f16: the roundings are epilogues, with and without shader-f16", () => {
     const p = compile({ q: f16(2, 8, 8), k: f16(2, 8, 8), v: f16(2, 8, 8), d: f16(2, 8, 8) }, ({ d, ...x }) =>
       grad((y: Qkv) =>
         cast(attention(y.q, y.k, y.v), "f32")
@@ -77,7 +77,9 @@ describe("attention, forward and backward", () => {
           .sum(),
       )(x),
     );
-    const found = attentionOps(p, 3, { capabilities: profiles.f16 });
-    expect(found.map((ops) => ops.find((op) => op.startsWith("attention")))).toEqual(kernels);
+    for (const capabilities of [profiles.base, profiles.f16]) {
+      const found = attentionOps(p, 3, { capabilities });
+      expect(found.map((ops) => ops.find((op) => op.startsWith("attention")))).toEqual(kernels);
+    }
   });
 });

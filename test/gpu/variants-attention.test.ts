@@ -85,7 +85,7 @@ test("f16, natively or in packed words", async () => {
   const capabilities = hardware(gpu(), { f16: true });
   const { f16: native } = capabilities.features;
   const check = { graph, tolerance: 2e-3 };
-  const manifest = await checkVariants(gpu(), capabilities, native ? [tile] : [tile, "pointwise_x4"], check);
+  const manifest = await checkVariants(gpu(), capabilities, [tile], check);
   expect(manifest.kernels[0]?.requires.f16).toBe(native);
 });
 

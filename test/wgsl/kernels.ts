@@ -11,6 +11,7 @@ import {
   i32,
   layerNorm,
   matmul,
+  scatterND,
   softmax,
   sum,
 } from "../../src/index.ts";
@@ -67,6 +68,15 @@ export const largeCases: readonly GraphCase[] = Object.entries({
     ({ d, m, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { mask: m }).mul(d).sum())(x),
   ),
   "crossEntropy 512×50257": compile({ x: f32(512, 50257), t: i32(512) }, ({ x, t }) => crossEntropy(x, t)),
+  "weights' gradient of an odd vocabulary, 512×768×50257, with the bias's": compile(
+    { x: f32(512, 768), dy: f32(512, 50257) },
+    ({ x, dy }) => ({ dw: matmul(x, dy, { transposeA: true }), db: sum(dy, { axes: 0 }) }),
+  ),
+  "matmul 512×50257×768, K odd": compile({ a: f32(512, 50257), b: f32(50257, 768) }, ({ a, b }) => matmul(a, b)),
+  "gradient of an embedding 50257×768": compile(
+    { t: f32(50257, 768), i: i32(4096, 1), u: f32(4096, 768) },
+    ({ t, i, u }) => scatterND(t, i, u, { reduction: "add" }),
+  ),
   "embedding 50257×768": compile({ t: f16(50257, 768), i: i32(8, 512) }, ({ t, i }) => embedding(t, i)),
 }).map(([name, { graph }]) => ({ name, graph }));
 
