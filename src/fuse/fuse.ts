@@ -13,7 +13,7 @@ import { shareExpensive } from "./profit.ts";
 import { isAnchor, isElementwise, isStored, isZero, shapeOf, storedRoot } from "./pull.ts";
 import type { Family, Region } from "./region.ts";
 import { findRides, type Rides } from "./riders.ts";
-import { splitOverLimit, tooManyBindings } from "./split.ts";
+import { nodesOverLimit, splitOverLimit } from "./split.ts";
 
 export interface FuseResult {
   readonly regions: readonly Region[];
@@ -31,9 +31,6 @@ const familyOf: Readonly<Record<string, Family>> = {
   dynamicUpdateSlice: "scatter",
 };
 
-/** Until the contraction writers compute riders (F2). */
-const kernelsRide = (): boolean => (globalThis as { riding?: boolean }).riding ?? false;
-
 /** Groups the nodes of a graph of primitive rows into regions, in an order in which they can run. */
 export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): FuseResult {
   // What must be in memory: results, and the arguments of packs.
@@ -41,9 +38,8 @@ export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): 
   const roots = new Set([...graph.outputs.map((o) => o.node), ...packed].map(storedRoot));
   const users = usersOf(graph);
   const bindings = new BindingCount(graph, capabilities);
-  const rides: Rides =
-    mode === "off" || !kernelsRide() ? { nodes: graph.nodes, productOf: new Map() } : findRides(graph);
-  const group = (settings: Pick<Fuser, "again" | "unlimited" | "expected">): Fuser => {
+  const rides: Rides = mode === "off" ? { nodes: graph.nodes, productOf: new Map() } : findRides(graph);
+  const group = (settings: Pick<Fuser, "again" | "unlimited" | "expected" | "tight">): Fuser => {
     const grouping = new Grouping(rides.nodes, users, roots);
     const f: Fuser = { grouping, capabilities, mode, refusals: new Map(), bindings, ...settings };
     for (const n of rides.nodes) {
@@ -60,8 +56,15 @@ export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): 
   if (f.unlimited) {
     // Only when all kernels are known is it known what is in memory anyway.
     const { again, stored } = cheaperAgain(f, rides.nodes);
-    if (again.size > 0 || tooManyBindings(f)) f = group({ again, unlimited: false, expected: stored });
-    if (tooManyBindings(f)) f = group({ again, unlimited: false });
+    let tight = nodesOverLimit(f);
+    if (again.size > 0 || tight.size > 0) f = group({ again, unlimited: false, expected: stored });
+    // Where that was too hopeful, the nodes at hand are placed with care.
+    for (tight = nodesOverLimit(f); tight.size > 0; ) {
+      f = group({ again, unlimited: false, expected: stored, tight });
+      const more = nodesOverLimit(f);
+      if ([...more].every((n) => tight.has(n))) break;
+      tight = new Set([...tight, ...more]);
+    }
   }
   if (mode !== "off") mergeSiblings(f);
   return { regions: inOrder(f), refusals: f.refusals };

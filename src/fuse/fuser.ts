@@ -22,6 +22,8 @@ export interface Fuser {
   readonly unlimited: boolean;
   /** What is likely to be stored; without it all that has a reader elsewhere so far is taken to be. */
   readonly expected?: ReadonlySet<Node>;
+  /** Nodes for which that expectation led to too many bindings. */
+  readonly tight?: ReadonlySet<Node>;
   /** Elementwise nodes that no kernel shall store unless it must. */
   readonly again: ReadonlySet<Node>;
 }
@@ -43,8 +45,10 @@ export function closesCycle(f: Fuser, g: Group, n: Node): boolean {
 }
 
 export function overLimit(f: Fuser, g: Group, extra: readonly Node[]): boolean {
-  const { bindings, grouping, expected } = f;
+  const { bindings, grouping, tight } = f;
   if (f.unlimited) return false;
+  const careful = tight !== undefined && extra.some((n) => tight.has(n));
+  const expected = careful ? undefined : f.expected;
   const outputs = grouping.storedOf(g, extra, expected);
   return bindings.exceeds(g, [...g.members, ...extra], grouping.inputsOf(g, extra), outputs);
 }
@@ -54,7 +58,7 @@ export function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
   if (n.type.dtype !== "f16" || f.capabilities.features.f16) return true;
   if (g.family === "pointwise") return true;
   const inner = g.space[g.space.length - 1] ?? 1;
-  if (g.family === "contraction") return inner % 2 === 0;
+  if (g.family === "contraction" || g.family === "attention") return inner % 2 === 0;
   if (g.family !== "row" || countOf(n) !== g.space.reduce((p, d) => p * d, 1)) return false;
   const cols = countOf(n) / Math.max(1, rowsOf(g));
   const trailing = g.axes.length > 0 && (g.axes[0] as number) === g.space.length - g.axes.length;

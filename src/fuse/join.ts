@@ -1,5 +1,5 @@
 import type { Node } from "../ir/graph.ts";
-import { ravel, unravel } from "../ir/index-expr.ts";
+import { type Index, ravel, unravel, variable } from "../ir/index-expr.ts";
 import {
   canStoreHalf,
   closesCycle,
@@ -12,7 +12,7 @@ import {
   sameShape,
 } from "./fuser.ts";
 import { type Group, pointOf, readsSamePoint } from "./groups.ts";
-import { countOf, shapeOf } from "./pull.ts";
+import { countOf, readsOf, shapeOf } from "./pull.ts";
 import { recomputedBy } from "./recomputed.ts";
 import { relieve } from "./split.ts";
 
@@ -33,19 +33,20 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
     return { reason: "family", detail: `a ${g.family} kernel has no epilogue` };
   }
   const at = pointOf(g).of(n);
-  if (!at) {
+  const rides = !at && followsRider(f, g, n);
+  if (!at && !rides) {
     return {
       reason: "space",
       detail: `${n.op} has ${countOf(n)} elements, the kernel computes [${g.space.join(", ")}]`,
     };
   }
-  if (!readsSamePoint(f.grouping, g, n, at)) {
+  if (at && !readsSamePoint(f.grouping, g, n, at)) {
     return {
       reason: "index",
       detail: `${n.op} reads other elements of the kernel's result than the one being computed`,
     };
   }
-  if (!canStoreHalf(f, g, n)) {
+  if (rides ? needsWords(f, n) && countOf(n) % 4 !== 0 : !canStoreHalf(f, g, n)) {
     return { reason: "half-words", detail: "without shader-f16 an f16 result must be written in whole words" };
   }
   if (closesCycle(f, g, n)) return { reason: "cycle", detail: "another operand is computed from this kernel's result" };
@@ -53,6 +54,25 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
     return { reason: "bindings", detail: `the kernel would bind more than ${f.bindings.limit} storage buffers` };
   }
   return undefined;
+}
+
+const needsWords = (f: Fuser, n: Node): boolean => n.type.dtype === "f16" && !f.capabilities.features.f16;
+
+/** Does a node read, of all that the contraction computes, only one sum that rides with it, at its own element? */
+function followsRider(f: Fuser, g: Group, n: Node): boolean {
+  if (g.family !== "contraction" || g.anchors.length < 2) return false;
+  const shape = shapeOf(n);
+  const here = shape.map((d, i) => variable(`r${i}`, Math.max(0, d - 1)));
+  const element = ravel(here, shape).key;
+  const sums = new Set<Node>();
+  const visit = (x: Node, index: readonly Index[]): boolean => {
+    if (!f.grouping.comesFrom(x, g)) return true;
+    if (f.grouping.owner.get(x) !== g) return readsOf(x, index).every((r) => visit(r.arg, r.index));
+    if (x.op === "matmul" || ravel(index, shapeOf(x)).key !== element) return false;
+    if (x.op !== "sum") return readsOf(x, index).every((r) => visit(r.arg, r.index));
+    return sums.add(x).size === 1;
+  };
+  return visit(n, here) && sums.size === 1;
 }
 
 /** A sum over the axis that a contraction contracts joins it: its operand passes through anyway. */

@@ -1,6 +1,6 @@
 import type { Graph, Node } from "../ir/graph.ts";
 import { type Index, unravel, variable } from "../ir/index-expr.ts";
-import { countOf, permutedFrom, readsOf, shapeOf } from "./pull.ts";
+import { countOf, readsOf, shapeOf } from "./pull.ts";
 
 /** The operand of a matmul that a sum adds up: A's rows or B's columns, along the axis that the product sums over. */
 export type Side = "a" | "b";
@@ -22,7 +22,7 @@ export function ridersOf(region: { readonly anchors: readonly Node[] }): readonl
 
 /**
  * The operand of the matmul whose sums over the contracted axis are the elements of `sum` in row-major order, or undefined.
- * Both reach the same node through reshapes and transposes, and that element (k, i) of the one and element k of row i of the
+ * Both reach the same node through reshapes, transposes and the same casts, and that element (k, i) of the one and element k of row i of the
  * other are the same is proven on symbolic indices.
  */
 export function sideOf(sum: Node, product: Node): Side | undefined {
@@ -37,7 +37,7 @@ export function sideOf(sum: Node, product: Node): Side | undefined {
     ["b", b, n],
     ["a", a, m],
   ] as const) {
-    if (permutedFrom(operand) !== permutedFrom(x) || countOf(sum) !== size || countOf(x) !== size * k) continue;
+    if (sourceOf(operand) !== sourceOf(x) || countOf(sum) !== size || countOf(x) !== size * k) continue;
     const [at, along] = [variable("i", size - 1), variable("k", k - 1)];
     const own = below(operand, side === "b" ? [along, at] : [at, along]);
     if (own === below(x, rowElement(x, sum.attrs.axes as readonly number[], at, along))) return side;
@@ -54,11 +54,24 @@ function rowElement(x: Node, axes: readonly number[], at: Index, along: Index): 
   return shape.map((_, i) => (axes.includes(i) ? column[axes.indexOf(i)] : row[kept.indexOf(i)]) as Index);
 }
 
-/** Where an element lies in the node below the reshapes and transposes, as text. */
+const passes = new Set(["reshape", "transpose", "cast"]);
+
+/** The node below the reshapes, transposes and casts that `n` is. */
+function sourceOf(n: Node): Node {
+  let at = n;
+  while (passes.has(at.op)) at = at.args[0] as Node;
+  return at;
+}
+
+/** Where an element lies in the node below, and the casts on the way, as text. */
 function below(n: Node, index: readonly Index[]): string {
   let at = { arg: n, index };
-  for (const base = permutedFrom(n); at.arg !== base; ) [at] = readsOf(at.arg, at.index) as [typeof at];
-  return at.index.map((e) => e.key).join();
+  const casts: string[] = [];
+  for (const source = sourceOf(n); at.arg !== source; ) {
+    if (at.arg.op === "cast") casts.push(at.arg.type.dtype);
+    [at] = readsOf(at.arg, at.index) as [typeof at];
+  }
+  return `${casts} ${at.index.map((e) => e.key)}`;
 }
 
 export interface Rides {
@@ -72,14 +85,14 @@ export function findRides(graph: Graph): Rides {
   const products = new Map<Node, Node[]>();
   for (const n of graph.nodes) {
     if (n.op !== "matmul") continue;
-    for (const base of new Set(n.args.map(permutedFrom))) products.set(base, [...(products.get(base) ?? []), n]);
+    for (const base of new Set(n.args.map(sourceOf))) products.set(base, [...(products.get(base) ?? []), n]);
   }
   const productOf = new Map<Node, Node>();
   const ridersOfProduct = new Map<Node, Node[]>();
   for (const n of graph.nodes) {
     if (n.op !== "sum") continue;
     const product = products
-      .get(permutedFrom(n.args[0] as Node))
+      .get(sourceOf(n.args[0] as Node))
       ?.find((p) => sideOf(n, p) !== undefined && !needs(p, n, productOf));
     if (!product) continue;
     productOf.set(n, product);

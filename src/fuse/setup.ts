@@ -1,6 +1,6 @@
 import { type Graph, GraphBuilder, makeGraph, type Node, usersOf } from "../ir/graph.ts";
 import { rowOf } from "../ir/ops.ts";
-import { isStored } from "./pull.ts";
+import { bytesOf, isStored } from "./pull.ts";
 
 /** A program in two parts: what depends on constants and weights alone runs once at load, the rest every time. */
 export interface Parts {
@@ -22,17 +22,26 @@ function isReorderedTwin(n: Node, users: ReadonlyMap<Node, readonly Node[]>): bo
 
 const free = new Set(["const", "iota", "segments", "reshape", "expand", "slice", "recompute", "window", "pack"]);
 
+/** Costs nothing where it is read. What follows segments spreads a number over each: stored, it would be as large as all of them. */
+const isFree = (n: Node): boolean => free.has(n.op) || n.args.some((a) => a.op === "segments");
+
+/** What is so many times larger than what it comes from is computed where it is read: a table looked up for every parameter. */
+const growth = 16;
+
 export function splitSetup(graph: Graph): Parts {
   const fixed = new Set<Node>();
   const worth = new Set<Node>();
+  /** Bytes of the weights and literals that a fixed node comes from, those it comes from twice counted twice. */
+  const origin = new Map<Node, number>();
   for (const n of graph.nodes) {
     const leaf = n.op === "input" ? n.attrs.role === "weight" : n.args.length === 0;
     if (!leaf && (n.args.length === 0 || !n.args.every((a) => fixed.has(a)))) continue;
     fixed.add(n);
-    const work = !isStored(n) && !free.has(n.op);
-    const views = rowOf(n.op).kind === "view" || free.has(n.op);
+    origin.set(n, leaf && isStored(n) ? bytesOf(n) : n.args.reduce((sum, a) => sum + (origin.get(a) as number), 0));
+    const work = !isStored(n) && !isFree(n);
+    const views = rowOf(n.op).kind === "view" || isFree(n);
     // Something was computed, and from a weight or a literal rather than from nothing.
-    if ((work && n.args.some((a) => !free.has(a.op) || worth.has(a))) || (views && n.args.some((a) => worth.has(a))))
+    if ((work && n.args.some((a) => !isFree(a) || worth.has(a))) || (views && n.args.some((a) => worth.has(a))))
       worth.add(n);
   }
   const users = usersOf(graph);
@@ -43,12 +52,13 @@ export function splitSetup(graph: Graph): Parts {
       isReorderedTwin(n, users) ||
       n.results ||
       outputs.has(n) ||
+      bytesOf(n) > growth * (origin.get(n) as number) ||
       !users.get(n)?.some((u) => !fixed.has(u) || outputs.has(u))
     )
       continue;
     let at = n;
     // Store before the view that only repeats or relabels elements.
-    while (free.has(at.op) && worth.has(at.args[0] as Node)) at = at.args[0] as Node;
+    while (isFree(at) && worth.has(at.args[0] as Node)) at = at.args[0] as Node;
     roots.add(at);
   }
   const named = [...roots].map((node, i) => ({ name: `setup.${i}`, node }));

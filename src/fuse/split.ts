@@ -25,17 +25,17 @@ export function splitOverLimit(f: Fuser): void {
   }
 }
 
-/** Does some kernel bind more than the device allows? */
-export function tooManyBindings({ grouping, bindings }: Fuser): boolean {
+/** What is computed in kernels that bind more than the device allows. */
+export function nodesOverLimit({ grouping, bindings }: Fuser): Set<Node> {
   const stored = storedSet(grouping);
-  return grouping.groups.some((g) =>
+  const exceeds = (g: Group): boolean =>
     bindings.exceeds(
       g,
       [...g.members],
       grouping.inputsOf(g),
       [...g.members].filter((m) => stored.has(m)),
-    ),
-  );
+    );
+  return new Set(grouping.groups.filter(exceeds).flatMap((g) => [...g.members]));
 }
 
 /**

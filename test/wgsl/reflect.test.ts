@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { DType } from "../../src/base/dtype.ts";
-import type { Capabilities, KernelSpec, Manifest } from "../../src/manifest/manifest.ts";
+import type { Capabilities, KernelSpec, Manifest, Window } from "../../src/manifest/manifest.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
 import { type Reflected, reflect } from "../support/reflect.ts";
 import { compiledFor } from "./kernels.ts";
@@ -42,21 +42,22 @@ const stored: Readonly<Record<DType, readonly string[]>> = {
 /** Where a kernel takes the elements of a buffer for another type than the one they were given or written in. */
 function typeClashes(m: Manifest, read: (k: KernelSpec) => Reflected): string[] {
   const out: string[] = [];
-  const held = new Map<number, readonly string[]>();
-  for (const p of [...m.inputs, ...m.weights, ...m.state]) held.set(p.window.buffer, stored[p.dtype]);
+  const held = new Map<string, readonly string[]>();
+  const place = (w: Window): string => `${w.buffer} at ${w.offset}`;
+  for (const p of [...m.inputs, ...m.weights, ...m.state]) held.set(place(p.window), stored[p.dtype]);
   for (const d of [...m.setup, ...m.dispatches]) {
     const k = m.kernels[d.kernel] as KernelSpec;
     const types = read(k).bindings.map((b) => scalarOf(b.element));
     d.bindings.forEach((w, i) => {
       const type = types[i] as string;
-      if (k.bindings[i] === "read_write") held.set(w.buffer, [type]);
-      else if (held.has(w.buffer) && !held.get(w.buffer)?.includes(type)) {
-        out.push(`${k.label} reads ${type} from buffer ${w.buffer}, which holds ${held.get(w.buffer)}`);
-      } else held.set(w.buffer, [type]);
+      if (k.bindings[i] === "read_write") held.set(place(w), [type]);
+      else if (held.has(place(w)) && !held.get(place(w))?.includes(type)) {
+        out.push(`${k.label} reads ${type} from buffer ${place(w)}, which holds ${held.get(place(w))}`);
+      } else held.set(place(w), [type]);
     });
   }
   for (const o of m.outputs) {
-    const type = held.get(o.window.buffer)?.[0];
+    const type = held.get(place(o.window))?.[0];
     if (type && !stored[o.dtype].includes(type))
       out.push(`output ${o.name} is ${o.dtype}, and its kernel wrote ${type}`);
   }
