@@ -124,8 +124,16 @@ function spanOf(b: Block, p: Plan): SpanSpec {
 class KernelTable {
   readonly list: KernelSpec[] = [];
   private readonly byKey = new Map<string, number>();
+  /** Equal regions share a kernel, whose key is then known. */
+  private readonly byKernel = new Map<Kernel, number>();
 
-  add({ region, kernel, label }: Step): number {
+  add(step: Step): number {
+    const known = this.byKernel.get(step.kernel) ?? this.find(step);
+    this.byKernel.set(step.kernel, known);
+    return known;
+  }
+
+  private find({ region, kernel, label }: Step): number {
     const at = place(region);
     const spec: Omit<KernelSpec, "key"> = {
       label,

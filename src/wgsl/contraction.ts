@@ -4,6 +4,7 @@ import { add, div, type Index, indexText, int, mod, scale, unravel, variable } f
 import type { Capabilities } from "../manifest/manifest.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
+import { leftReader, rightReader } from "./operand-readers.ts";
 import { ridesOn, ridingOf, writeFourSums, writeSums } from "./riders.ts";
 import { typeOf } from "./storage.ts";
 
@@ -73,7 +74,8 @@ const workOf = (p: Product): number => p.m * p.n * p.k * p.batches;
 const rowsFor = (p: Product): number => (workOf(p) >= 2 ** 28 ? 8 : 4);
 
 /** Products this small are done before a tile is compiled: an invocation computes one vector. */
-const isTiny = (region: Region, p: Product): boolean => workOf(p) < 2 ** 14 && !ridesOn(region, "a") && !ridesOn(region, "b");
+const isTiny = (region: Region, p: Product): boolean =>
+  workOf(p) < 2 ** 14 && !ridesOn(region, "a") && !ridesOn(region, "b");
 
 /** The workgroup size that leaves the fewest invocations without columns. */
 function groupAlong(tiles: number): number {
@@ -120,14 +122,13 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
       return name;
     }),
   );
-  const step = (k: Index, a: (i: number) => string): void => {
-    e.width = width;
-    const right = cols.map((c) => e.value(p.b, operandIndex(p.b, batch, k, c)));
-    rows.forEach((_, i) => {
-      right.forEach((b, j) => {
-        const name = (acc[i] as string[])[j] as string;
-        const wide = (t: string, w: number): string => (w === width ? t : `${typeOf(dtype, width)}(${t})`);
-        e.line(`${name} = ${multiplyAdd(dtype, wide(a(i), 1), wide(b.text, b.width), name)};`);
+  const left = leftReader(frame, p, batch, rows, tileM, tm);
+  const right = rightReader(frame, p, batch, cols, width);
+  const step = (a: (i: number) => string, b: (j: number) => string): void => {
+    acc.forEach((line, i) => {
+      line.forEach((name, j) => {
+        const wide = width === 1 ? a(i) : `${typeOf(dtype, width)}(${a(i)})`;
+        e.line(`${name} = ${multiplyAdd(dtype, wide, b(j), name)};`);
       });
     });
   };
@@ -136,21 +137,12 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
     const kv = e.fresh("k");
     e.open(`for (var ${kv} = 0u; ${kv} < ${frame.end(blocks)}; ${kv}++) {`, [kv]);
     const k4 = scale(variable(kv, blocks - 1), 4);
-    e.width = 4;
-    const left = rows.map((r) => e.value(p.a, operandIndex(p.a, batch, r, add(k4, lane(4)))));
-    for (let kk = 0; kk < 4; kk++) {
-      step(add(k4, int(kk)), (i) => {
-        const v = left[i] as Value;
-        return v.width === 1 ? v.text : `${v.text}.${"xyzw"[kk]}`;
-      });
-    }
+    const a = left.four(k4);
+    const b = right.four(k4);
+    for (let kk = 0; kk < 4; kk++) step(a(kk), b(kk));
     e.close();
   }
-  for (let k = blocks * 4; k < p.k; k++) {
-    e.width = 1;
-    const left = rows.map((r) => e.value(p.a, operandIndex(p.a, batch, r, int(k))));
-    step(int(k), (i) => (left[i] as Value).text);
-  }
+  for (let k = blocks * 4; k < p.k; k++) step(left.one(int(k)), right.one(int(k)));
 
   if (ridesOn(region, "b")) sumColumns(frame, p, tileM, cols, width, (j) => columnGuard(j));
   if (ridesOn(region, "a")) sumRows(frame, p, mod(g, blocks64), tileM, tm);

@@ -143,16 +143,14 @@ function writeTogether(s: Slices): Kernel {
   const many = s.updates > blockSize;
   if (many) e.open(`for (var first = 0u; first < ${s.updates}u; first += ${blockSize}u) {`, ["first"]);
   const begin = many ? "first + " : "";
-  const number = (name: string, text: string): Index => e.index(name, s.updates - 1, `${begin}${text}`);
-
   e.open(`for (var w = lid; w < ${words}u; w += ${threads}u) {`, ["w"]);
   e.line("var found = 0u;");
   e.open("for (var b = 0u; b < 32u; b++) {", ["b"]);
-  const u = number("u", "w * 32u + b");
-  const some = s.updates % 32 === 0 && (!many || s.updates % blockSize === 0) ? "" : `u < ${s.updates}u`;
-  if (some) e.open(`if (${some}) {`);
-  e.line(`found |= select(0u, 1u << b, ${matches(s, u, position)});`);
-  if (some) e.close();
+  const whole = s.updates % 32 === 0;
+  e.line(`let raw = ${begin}w * 32u + b;`);
+  const u = e.index("u", s.updates - 1, whole && !many ? "raw" : `min(raw, ${s.updates - 1}u)`);
+  const hit = matches(s, u, position);
+  e.line(`found |= select(0u, 1u << b, ${whole && !many ? hit : `raw < ${s.updates}u && ${hit}`});`);
   e.close();
   e.line("hits[w] = found;");
   e.close();
@@ -161,7 +159,7 @@ function writeTogether(s: Slices): Kernel {
   e.open(`for (var w = 0u; live && w < ${words}u; w++) {`, ["w"]);
   e.line("var left = hits[w];");
   e.open("while (left != 0u) {");
-  const m = number("m", "w * 32u + countTrailingZeros(left)");
+  const m = e.index("m", s.updates - 1, `${begin}w * 32u + countTrailingZeros(left)`);
   e.line("left &= left - 1u;");
   if (s.inPlace) e.line(`if (m < ${indexText(owner)}) { live = false; break; }`);
   for (const { acc, index } of vectors) {

@@ -13,6 +13,7 @@ import {
 } from "../../src/index.ts";
 import { interpret } from "../../src/ir/interpret.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
+import { parse } from "../../src/ir/parse.ts";
 import type { Capabilities } from "../../src/manifest/manifest.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { inPlace, runUnplanned, unplanned } from "../support/region-run.ts";
@@ -167,4 +168,23 @@ test("a block read from a place that is data", async () => {
 const scalars = (values: { readonly a: number; readonly b: number }): Record<string, NDArray> => ({
   a: { dtype: "i32", shape: [], data: Float64Array.of(values.a) },
   b: { dtype: "u32", shape: [], data: Float64Array.of(values.b) },
+});
+
+test("a value for each segment, where vectors lie in one segment and where they do not", async () => {
+  for (const sizes of [
+    [64, 128, 0, 64, 8],
+    [3, 0, 7, 1, 13],
+  ]) {
+    const n = sizes.reduce((a, b) => a + b, 0);
+    const graph = parse(`graph(%x: f32[${n}], %t: f32[${sizes.length}]) {
+  %0 = segments() {sizes: [${sizes}]} : u32[${n}]
+  %1 = gather(%t, %0) {axis: 0} : f32[${n}]
+  %2 = mul(%x, %1) : f32[${n}]
+  return y: %2, s: %0
+}`);
+    const inputs = variantInputs(graph);
+    const got = await runUnplanned(gpu(), unplanned(graph, hardware(gpu())), inputs);
+    for (const [name, e] of Object.entries(interpret(graph, inputs)))
+      expect(difference(got[name] as NDArray, e, 1e-6), name).toBeUndefined();
+  }
 });

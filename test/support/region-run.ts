@@ -21,6 +21,8 @@ import { poison } from "./poisoned-run.ts";
 /** How the kernels of a program are written and bound, where a test decides it instead of the plan. */
 export interface RegionRun {
   readonly fuse?: FuseMode;
+  /** Changes the regions before they are written. */
+  readonly regions?: (regions: readonly Region[]) => readonly Region[];
   /** Gives a region its slots. */
   readonly slots?: (region: Region) => readonly Slot[];
   /** Writes the kernel in a variant of the test's. */
@@ -37,7 +39,7 @@ export function unplanned(graph: Graph, capabilities: Capabilities, run: RegionR
   const legal = legalise(optimise(graph), capabilities.limits.maxStorageBuffersPerShaderStage);
   const { regions } = fuse(legal, capabilities, run.fuse ?? "legal");
   const write = run.write ?? ((r: Region) => writeKernel(r, capabilities));
-  const kernels = regions.map((r) => {
+  const kernels = (run.regions?.(regions) ?? regions).map((r) => {
     const region = run.slots ? { ...r, slots: run.slots(r) } : r;
     return { region, kernel: write(region) };
   });
@@ -58,6 +60,22 @@ export function inPlace(region: Region): Slot[] {
       return output ? { input, output, access: "read_write" } : { input, access: "read" };
     }),
     ...region.outputs.filter((o) => !taken.has(o)).map((output): Slot => ({ output, access: "read_write" })),
+  ];
+}
+
+/** All regions as one, built around the first: what fusion may make of them. */
+export function asOne(regions: readonly Region[]): Region[] {
+  const [first, ...rest] = regions as [Region, ...Region[]];
+  const all = [first, ...rest];
+  const computed = new Set(all.flatMap((r) => r.members));
+  const read = new Set(rest.flatMap((r) => r.inputs));
+  return [
+    {
+      ...first,
+      members: [...computed],
+      outputs: all.flatMap((r) => r.outputs).filter((n) => !read.has(n)),
+      inputs: [...new Set(all.flatMap((r) => r.inputs))].filter((n) => !computed.has(n)),
+    },
   ];
 }
 
