@@ -30,7 +30,7 @@ export function lossChart({ losses, evaluations }: History, bigram: number): str
     `<text x="${(frame.left + right) / 2}" y="${height - 6}" text-anchor="middle">step</text>`,
     `<path class="raw" d="${path(losses)}"/>`,
     `<line class="bigram" x1="${frame.left}" x2="${right}" y1="${y(bigram).toFixed(1)}" y2="${y(bigram).toFixed(1)}"/>`,
-    `<text class="bigram" x="${right}" y="${(y(bigram) - 6).toFixed(1)}" text-anchor="end">a bigram model: ${bigram.toFixed(2)}</text>`,
+    `<text class="bigram" x="${frame.left + 6}" y="${(y(bigram) - 6).toFixed(1)}">a bigram model: ${bigram.toFixed(2)}</text>`,
     `<path class="smooth" d="${path(smoothed(losses))}"/>`,
     ...evaluations.map(
       (e) =>

@@ -33,7 +33,7 @@ export function recent(losses: readonly number[], count = 20): number {
 }
 
 /** Each loss with those before it, averaged with weights that fall by `keep` a step; early ones are not drawn to 0. */
-export function smoothed(losses: readonly number[], keep = 0.95): number[] {
+export function smoothed(losses: readonly number[], keep = 0.9): number[] {
   let [sum, weight] = [0, 0];
   return losses.map((x) => {
     sum = keep * sum + (1 - keep) * x;

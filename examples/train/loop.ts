@@ -11,7 +11,8 @@ export interface LoopOptions {
   readonly signal?: AbortSignal;
   /** Called after every step. */
   stepped?(): void;
-  evaluated?(e: Evaluation): void;
+  /** Called after every evaluation, between two steps; training waits for it. */
+  evaluated?(e: Evaluation): void | Promise<void>;
 }
 
 /**
@@ -36,7 +37,7 @@ export async function trainingLoop(training: Training, options: LoopOptions): Pr
     history.seconds = clock();
     const evaluation = { ...made, seconds: history.seconds };
     history.evaluations.push(evaluation);
-    options.evaluated?.(evaluation);
+    await options.evaluated?.(evaluation);
   };
   let under: ReturnType<Training["step"]> | undefined;
   for (let step = history.losses.length; step < recipe.steps && !options.signal?.aborted; step++) {

@@ -69,7 +69,10 @@ async function run(
     heldOut: [200, 1000],
     signal: stop.signal,
     stepped: watchSteps(training),
-    evaluated: (e) => progress.note(evaluationLine(e)),
+    async evaluated(e) {
+      progress.note(evaluationLine(e));
+      await training.save(checkpointFile);
+    },
   });
   stop.release();
   progress.end();
@@ -96,7 +99,8 @@ async function run(
   );
   training.dispose();
   console.error(summary(figures, report));
-  if (options.json) console.log(JSON.stringify({ ...figures, report }, null, 2));
+  if (options.json)
+    console.log(JSON.stringify({ ...figures, evaluations: training.history.evaluations, report }, null, 2));
   return 0;
 }
 

@@ -28,7 +28,7 @@ export function reportPage(data: ReportData): string {
 <main>
 <header>
 <h1>Learning English words</h1>
-<p>A GPT of ${count(f.parameters)} parameters (${f.recipe.layers} layers, width ${f.recipe.width}, ${f.recipe.heads} heads) read
+<p>A GPT of ${count(f.parameters)} parameters (${plural(f.recipe.layers, "layer")}, width ${f.recipe.width}, ${f.recipe.heads} heads) read
 ${count(f.characters)} characters on <em>${escaped(f.adapter)}</em>, and makes up words now.</p>
 </header>
 ${tiles(f)}
@@ -128,9 +128,10 @@ const python = (f: Figures): string =>
     '    print(f.metadata()["recipe"])',
     '    print(f.get_tensor("transformer.wte.weight").shape)  # AdamW\'s state is under opt.',
     "",
-    `# go on, or begin again: npm run demo:train -- --resume ${f.checkpoint}`,
+    `# a run that was stopped goes on with: npm run demo:train -- --resume ${f.checkpoint}`,
   ].join("\n");
 
 const escaped = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+const plural = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
 const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
 const kib = (bytes: number): string => (bytes / 2 ** 10).toFixed(1);

@@ -55,7 +55,7 @@ describe("options of demo:train", () => {
     ["--lr zero", '--lr is "zero", but must be a number above 0'],
     ["--temperature=-1", '--temperature is "-1", but must be a number above 0'],
     ["--heads 3", "--heads is 3, which does not divide --width 128"],
-    ["--warmup 600", "--warmup is 600, but must be less than --steps 600"],
+    ["--warmup 300", "--warmup is 300, but must be less than --steps 300"],
     ["--length 3", "--length is 3, but must be at least 4"],
     ["--resume --layers 2", "--layers cannot go with --resume: the checkpoint says how the run goes on"],
     ["words.txt", '"words.txt" is no option'],
@@ -184,7 +184,7 @@ describe("checkpoints", () => {
 describe("the report", () => {
   const figures: Figures = {
     ...{ adapter: "lavapipe: <llvmpipe>", recipe, parameters: 1234, checkpoint: "out/c.safetensors", characters: 5000 },
-    ...{ words: { learned: 360, held_out: 40, too_long: 1 }, compile_s: 3.21, train_s: 62, tokens_per_s: 80.6 },
+    ...{ words: { learned: 300, held_out: 40, too_long: 1 }, compile_s: 3.21, train_s: 62, tokens_per_s: 80.6 },
     ...{ loss: 2.6, bigram_loss: 2.51, trigram_share: 0.9, word_share: 0.25, samples: ["cab"] },
     ...{ dispatches: 40, pipelines: 30, planned_bytes: 2 ** 20 },
   };

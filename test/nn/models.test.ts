@@ -54,7 +54,7 @@ test("gpt2 takes AdamW steps as PyTorch does", async () => {
   const params = hashParams(model.params, tinyGpt2.weight);
   const run = new Interpreted(program as never, { params, opt: adamWInit(params) } as never);
   // All 8 steps, and the parameters after them, are compared on the GPU: test/models/gpt2-tiny.test.ts.
-  for (const loss of (await tinyGpt2.reference()).losses.slice(0, 3)) {
+  for (const loss of (await tinyGpt2.reference()).losses.slice(0, 2)) {
     expect(Math.abs((run.run({ tokens, targets }).loss?.[0] as number) / loss - 1)).toBeLessThan(1e-7);
   }
 });
