@@ -254,12 +254,17 @@ describe("7. the adapter's limits bind the planner", () => {
     }
   });
 
-  test("a tensor beyond a binding is refused where it is made, one of just its size is not", () => {
-    const elements = profiles.base.limits.maxStorageBufferBindingSize / 4;
+  test("a tensor beyond a binding takes several, one beyond a buffer is refused where it is made", () => {
+    const { maxStorageBufferBindingSize: binding, maxBufferSize } = profiles.base.limits;
     const of = (n: number) => compile({ x: f32(n) }, ({ x }) => x.neg());
-    expect(() => compileGraph(of(elements).graph, profiles.base)).not.toThrow();
+    const bindings = (n: number) => compileGraph(of(n).graph, profiles.base).manifest.dispatches[0]!.bindings;
+    expect(bindings(binding / 4)).toHaveLength(2);
+    const split = bindings(binding / 4 + 1);
+    expect(split).toHaveLength(4);
+    for (const w of split) expect(w.size).toBeLessThanOrEqual(binding);
+    expect(() => compileGraph(of(maxBufferSize / 4).graph, profiles.base)).not.toThrow();
     const error = expect.objectContaining({ code: "tensor-too-large" });
-    expect(() => compileGraph(of(elements + 1).graph, profiles.base)).toThrow(error);
+    expect(() => compileGraph(of(maxBufferSize / 4 + 1).graph, profiles.base)).toThrow(error);
     const grown = compile({ x: f32(1 << 14) }, ({ x }) =>
       x
         .reshape([1 << 14, 1])
