@@ -40,6 +40,11 @@ export function customGradient<A extends readonly unknown[], R>(
 ): (...args: A) => R {
   return (...args) =>
     enter((b) => {
+      if (typeof backward !== "function") {
+        fail("bad-option", `customGradient takes the gradient as a second function, not ${describe(backward)}`, {
+          hint: "write customGradient(fn, (cotangent, { args }) => [cotangents of the arguments])",
+        });
+      }
       const call = traced(b, "customGradient", fn, args);
       const results = inputsLike(b, "r", tensorsIn(call.result));
       const cotangents = inputsLike(b, "c", results);

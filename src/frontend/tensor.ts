@@ -72,7 +72,7 @@ export function describe(v: unknown): string {
     if (Array.isArray(v)) return "an array";
     return name && name !== "Object" ? `${/^(?!Uint)[AEIOU]/.test(name) ? "an" : "a"} ${name}` : "an object";
   }
-  return `the ${typeof v} ${JSON.stringify(v)}`;
+  return `the ${typeof v} ${typeof v === "number" ? v : JSON.stringify(v)}`;
 }
 
 /** The node of an argument that must be a tensor. */

@@ -98,8 +98,18 @@ function place(f: Fuser, n: Node): void {
     if (needsOwnKernelUnfused(n)) grouping.own(grouping.open("pointwise", shapeOf(n)), n);
     return;
   }
-  if (isElementwise(n) && !f.again.has(n)) absorb(f, n);
+  if (isElementwise(n) && !f.again.has(n) && !isWidening(f, n)) absorb(f, n);
 }
+
+/**
+ * An f16 value as f32: who reads it loads the half and widens it, so that no kernel stores it with twice the bytes. A scatter in
+ * place is written over it.
+ */
+const isWidening = ({ grouping }: Fuser, n: Node): boolean =>
+  n.op === "cast" &&
+  n.type.dtype === "f32" &&
+  n.args[0]?.type.dtype === "f16" &&
+  !grouping.users.get(n)?.some((u) => familyOf[u.op] === "scatter");
 
 const unfusedPulled = new Set([
   "const",

@@ -53,6 +53,13 @@ export function overLimit(f: Fuser, g: Group, extra: readonly Node[]): boolean {
   return bindings.exceeds(g, [...g.members, ...extra], grouping.inputsOf(g, extra), outputs);
 }
 
+/** Does the group bind more with `n`? One that binds too much is cut later, and had better have its epilogue until then. */
+export function bindsMore({ bindings, grouping, expected }: Fuser, g: Group, n: Node): boolean {
+  const count = (extra: readonly Node[]): number =>
+    bindings.apart(grouping.inputsOf(g, extra), grouping.storedOf(g, extra, expected));
+  return count([n]) > count([]);
+}
+
 /** Without shader-f16 every invocation must write whole words: two neighbouring elements of a row. */
 export function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
   if (n.type.dtype !== "f16" || f.capabilities.features.f16) return true;

@@ -1,6 +1,7 @@
 import type { Node } from "../ir/graph.ts";
 import { type Index, ravel, unravel, variable } from "../ir/index-expr.ts";
 import {
+  bindsMore,
   canStoreHalf,
   closesCycle,
   type Fuser,
@@ -50,7 +51,7 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
     return { reason: "half-words", detail: "without shader-f16 an f16 result must be written in whole words" };
   }
   if (closesCycle(f, g, n)) return { reason: "cycle", detail: "another operand is computed from this kernel's result" };
-  if (overLimit(f, g, [n]) && !relieve(f, g, n)) {
+  if (overLimit(f, g, [n]) && !relieve(f, g, n) && bindsMore(f, g, n)) {
     return { reason: "bindings", detail: `the kernel would bind more than ${f.bindings.limit} storage buffers` };
   }
   return undefined;

@@ -1,3 +1,5 @@
+import { fail } from "../base/diagnostic.ts";
+import { isFloat } from "../base/dtype.ts";
 import { add, clamp, mul } from "../frontend/binary.ts";
 import { enter } from "../frontend/enter.ts";
 import { constant } from "../frontend/leaf.ts";
@@ -19,8 +21,24 @@ export function globalNorm(tree: TensorTree): Tensor {
 }
 
 function normOf(op: string, b: GraphBuilder, tree: TensorTree): Tensor {
-  const sums = groupLeaves(op, b, { tree }).groups.map(({ packed }) => sumSquare(inF32(packed.tree as Tensor)));
+  const { first, groups } = groupLeaves(op, b, { tree });
+  for (const { path, value } of first) {
+    if (isFloat(value.dtype)) continue;
+    fail("dtype-mismatch", `${op}: ${JSON.stringify(path)} is ${value}`, {
+      cause: "a norm is taken of floating-point tensors",
+      hint: 'cast it first: cast(x, "f32")',
+    });
+  }
+  const sums = groups.map(({ packed }) => sumSquare(inF32(packed.tree as Tensor)));
   return sums.length === 0 ? constant(0) : sqrt(sums.reduce((x, y) => add(x, y)));
+}
+
+function requireBound(op: string, name: string, bound: Scalar): void {
+  if (typeof bound !== "number" || bound >= 0) return;
+  fail("bad-option", `${op}: ${name} is ${bound}`, {
+    cause: "a bound below 0 would turn gradients round",
+    hint: `give ${name} a number of at least 0`,
+  });
 }
 
 const inF32 = (x: Tensor): Tensor => (x.dtype === "f32" ? x : cast(x, "f32"));
@@ -42,6 +60,7 @@ export function clipByGlobalNorm<P extends TensorTree>(grads: P, maxNorm: Scalar
   return enter((b) => {
     const op = "clipByGlobalNorm";
     const bound = readScalar(op, "maxNorm", maxNorm);
+    requireBound(op, "maxNorm", bound);
     const norm = normOf(op, b, grads);
     const factor = scalar.min(scalar.div(bound, add(norm, 1e-6)), 1) as Tensor;
     const scaled = mapPacked(op, { grads }, ({ grads: g }) => inDType(mul(inF32(g as Tensor), factor), g as Tensor));
@@ -59,6 +78,7 @@ const inDType = (x: Tensor, like: Tensor): Tensor => (x.dtype === like.dtype ? x
 export function clipByValue<P extends TensorTree>(grads: P, bound: Scalar): P {
   return enter(() => {
     const limit = readScalar("clipByValue", "bound", bound);
+    requireBound("clipByValue", "bound", limit);
     return mapPacked("clipByValue", { grads }, ({ grads: g }) => {
       const x = g as Tensor;
       const high = typeof limit === "number" ? limit : inDType(limit, x);

@@ -1,3 +1,4 @@
+import { fail } from "../base/diagnostic.ts";
 import { div, greater, greaterEqual, mul, sub, where } from "../frontend/binary.ts";
 import { enter } from "../frontend/enter.ts";
 import { constant } from "../frontend/leaf.ts";
@@ -19,11 +20,18 @@ export interface DropoutOptions {
  * x with elements set to 0 at random and the others divided by 1 - rate, so that the mean stays (Srivastava et al., 2014).
  * Each call of a program draws from a stream of its own. The mask is a function of the seed, so backward computes it
  * again and nothing is kept. Without a seed, and at rate 0, it is x.
+ * @throws SinterError `bad-option` for a rate outside 0 to 1, where it is a number
  */
 export function dropout(x: Tensor, options?: DropoutOptions): Tensor {
   return enter(() => {
     const o = readOptions("dropout", options, { seed: undefined, rate: undefined });
     const rate = readScalar("dropout", "rate", o.rate ?? 0);
+    if (typeof rate === "number" && !(rate >= 0 && rate <= 1)) {
+      fail("bad-option", `dropout: rate is ${rate}`, {
+        cause: "it is the probability that an element becomes 0",
+        hint: "give a rate from 0 to 1",
+      });
+    }
     if (o.seed === undefined || rate === 0) return x;
     const p = isTensor(rate) ? rate : constant(rate);
     const kept = greaterEqual(uniform(o.seed, x.shape), p);

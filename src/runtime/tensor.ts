@@ -115,9 +115,9 @@ export class GpuTensor {
     return this.#owner ? this.gpu.epoch : this.#epoch;
   }
 
-  /** Gives the memory back. Work that already uses it is not disturbed. */
+  /** Gives the memory back. Work that already uses it is not disturbed. State stays: it is its session's. */
   dispose(): void {
-    if (this.#disposed) return;
+    if (this.#disposed || this.#owner) return;
     this.#disposed = true;
     this.#prefetch?.staging.release();
     this.#prefetch = undefined;

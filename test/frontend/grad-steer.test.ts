@@ -152,6 +152,15 @@ describe("checkpoint", () => {
 });
 
 describe("customGradient", () => {
+  test("takes two functions", () => {
+    compile({ x: f32(3) }, ({ x }) => {
+      expect(() =>
+        (customGradient as unknown as (f: unknown) => (x: unknown) => unknown)((y: unknown) => y)(x),
+      ).toThrow("customGradient takes the gradient as a second function, not undefined");
+      return x;
+    });
+  });
+
   const inputs = { x: vector(1, -2, 3), y: vector(2, 2, 2) };
 
   test("replaces the derivative of what is inside", () => {

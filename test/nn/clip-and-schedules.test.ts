@@ -157,3 +157,13 @@ describe("schedules", () => {
     expect(() => nn.exponentialDecay(1, -1)).toThrow(/rate is the number -1/);
   });
 });
+
+test("clips refuse what is no gradient and a bound below 0", () => {
+  compile({ x: f32(3), i: i32(3) }, ({ x, i }) => {
+    expect(() => nn.clipByGlobalNorm({ x, i }, 1)).toThrow('"i" is i32[3]');
+    expect(() => nn.clipByGlobalNorm({ x }, -1)).toThrow("maxNorm is -1");
+    expect(() => nn.clipByValue({ x }, -0.5)).toThrow("bound is -0.5");
+    expect(() => nn.foreach({ x: { x } }, undefined as never)).toThrow("foreach takes a function");
+    return x;
+  });
+});

@@ -66,6 +66,8 @@ test("without a seed it is x, in every dtype", () => {
     expect(dropout(x, { seed })).toBe(x);
     expect(dropout(h, { seed, rate: 0.5 }).dtype).toBe("f16");
     expect(() => dropout(x, { seed, rate: x })).toThrow("rate is f32[4], not one number");
+    for (const rate of [-0.1, 2]) expect(() => dropout(x, { seed, rate })).toThrow(`dropout: rate is ${rate}`);
+    expect(() => dropout(x, { seed, rate: Number.NaN })).toThrow("the number NaN");
     return x;
   });
 });

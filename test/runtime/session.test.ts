@@ -155,6 +155,13 @@ describe("state", () => {
     expect(gpu.counters.bytesHeld - held).toBeLessThanOrEqual(256);
   });
 
+  test("state is its session's: disposing its tensor changes nothing", async () => {
+    using session = await loadManifest(gpu, counter(), { state: { n: 40 } });
+    session.state.n!.dispose();
+    (await session.run()).y?.dispose();
+    expect([...(await session.state.n!.data())]).toEqual([41]);
+  });
+
   test("two states may exchange their values", async () => {
     using session = await loadManifest(gpu, exchange(4), { state: { a: [1, 2, 3, 4], b: [5, 6, 7, 8] } });
     await session.run();

@@ -108,10 +108,10 @@ function adamUpdate<P extends TensorTree>(
   const o = { ...given, weightDecay: given.weightDecay ?? weightDecay };
   const [b1, b2] = readBetas(op, o.betas);
   const eps = readNumber(op, "eps", o.eps);
-  const update: Algorithm<"m" | "v" | "vMax">["update"] = (x, { lr, t }) => {
-    const m = average(x.m, x.g, b1);
-    const v = average(x.v, mul(x.g, x.g), b2);
-    const vMax = state.vMax === undefined ? v : max(x.vMax, v);
+  const update: Algorithm<"m" | "v" | "vMax">["update"] = (x, { lr, t, kept }) => {
+    const m = kept(average(x.m, x.g, b1), x.m);
+    const v = kept(average(x.v, mul(x.g, x.g), b2), x.v);
+    const vMax = state.vMax === undefined ? v : kept(max(x.vMax, v), x.vMax);
     // Both corrections are scalars: nothing is divided by them element by element.
     const rate = scalar.div(lr, oneMinusPower(b1, t));
     const spread = scalar.div(1, scalar.sqrt(oneMinusPower(b2, t)));

@@ -58,6 +58,11 @@ export interface At {
   readonly lr: Scalar;
   /** The number of this update, f32, from 1. */
   readonly t: Tensor;
+  /**
+   * A new buffer, or the old one where the update is left out. Parameters computed from what it gives are made by the kernel
+   * that stores it: nothing has to be computed twice.
+   */
+  readonly kept: (next: Tensor, old: Tensor) => Tensor;
 }
 
 type Resolved = { readonly [K in keyof OptimiserOptions]: OptimiserOptions[K] | undefined };
@@ -86,8 +91,16 @@ export function updateWith<P extends TensorTree, B extends string>(
   const next = mapPacked(op, trees, (packed, each) => {
     const x = packed as Record<"p" | "g" | B, Tensor>;
     const decayed = withDecay(algorithm, params, x, lr, options, each);
-    const made = algorithm.update(decayed, { lr, t });
-    return Object.fromEntries((["p", ...buffers] as const).map((k) => [k, keptUnless(when, made[k], x[k])]));
+    const done = new Set<Tensor>();
+    const kept = (next: Tensor, old: Tensor): Tensor => {
+      const chosen = keptUnless(when, next, old);
+      done.add(chosen);
+      return chosen;
+    };
+    const made = algorithm.update(decayed, { lr, t, kept });
+    return Object.fromEntries(
+      (["p", ...buffers] as const).map((k) => [k, done.has(made[k]) ? made[k] : kept(made[k], x[k])]),
+    );
   }) as Partial<Record<"p" | B, P>>;
   const { p = params, ...renewed } = next;
   return {

@@ -39,6 +39,11 @@ export function foreach<P extends TensorTree, K extends string, R extends Packed
         hint: "name the trees: foreach({ p: params }, ({ p }) => p.mul(2))",
       });
     }
+    if (typeof fn !== "function") {
+      fail("bad-option", `foreach takes a function of the packed tensors second, not ${describe(fn)}`, {
+        hint: "write foreach({ p: params }, ({ p }) => p.mul(2))",
+      });
+    }
     return mapPacked("foreach", trees, (packed, each) => leave(() => fn(packed as Record<K, Tensor>, each)));
   }) as Unpacked<R, P>;
 }
