@@ -12,7 +12,7 @@ import { encodeWords } from "./words.ts";
 /** A range of memory that one tensor has, or several in turn. Steps are numbered through setup and program. */
 export interface Block {
   role: BufferSpec["role"];
-  readonly bytes: number;
+  bytes: number;
   /** Step that first writes it, step that last needs it; everything but scratch and outputs is needed all the time. */
   first: number;
   last: number;
@@ -50,7 +50,10 @@ const roleOf = { data: "input", weight: "weight", state: "state" } as const;
 export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   const regions = [...setup, ...main];
   const end = regions.length;
-  const uses = usesOf(regions);
+  const uses = usesOf(
+    regions,
+    parts.main.outputs.map((o) => o.node),
+  );
   const blocks: Block[] = [];
   const places = new Map<Node, Place>();
   const inPlace = new Map<Node, Node>();
@@ -62,6 +65,8 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   };
   const put = (n: Node, p: Place): void => {
     places.set(n, p);
+    // A state has room for a new value that comes with the zeros after it.
+    p.block.bytes = Math.max(p.block.bytes, p.offset + bytesOf(n));
     if (!p.block.nodes.includes(n)) p.block.nodes.push(n);
     if (n.op !== "pack") return;
     const { offsets } = packLayout(n.args.map((a) => a.type));

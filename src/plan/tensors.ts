@@ -25,7 +25,8 @@ export function rootsOf(n: Node): Node[] {
   return root.op === "pack" ? root.args.flatMap(rootsOf) : [root];
 }
 
-export function usesOf(regions: readonly Region[]): Uses {
+/** `outputs` are read when all regions have run. */
+export function usesOf(regions: readonly Region[], outputs: readonly Node[]): Uses {
   const writer = new Map<Node, number>();
   const reads = new Map<Node, Read[]>();
   const read = (n: Node, step: number, low: number, high: number): void => {
@@ -47,6 +48,7 @@ export function usesOf(regions: readonly Region[]): Uses {
     for (const n of r.outputs) writer.set(n, i);
     for (const n of r.inputs) read(n, i, 0, bytesOf(n));
   });
+  for (const n of outputs) read(n, regions.length, 0, bytesOf(n));
   return { writer, reads };
 }
 
