@@ -105,11 +105,13 @@ export async function makeStorage(
     const inputBuffers = new Set(m.inputs.map((p) => p.window.buffer));
     const rebindable = new Set([...replaceable(m)].filter((b) => inputBuffers.has(b)));
     const groups = new Map<string, GPUBindGroup>();
-    const reach = gpu.checkMemory ? reachOf(m, rebindable) : undefined;
-    const bind = (d: DispatchSpec): Step => {
+    const foreign = (buffer: number): boolean => rebindable.has(buffer) || given.has(buffer);
+    const reach = gpu.checkMemory ? reachOf(m, foreign) : undefined;
+    const bind = (d: DispatchSpec, step: number): Step => {
       const pipeline = pipelines[d.kernel]!;
-      const key = `${pipeline.kernel.bindings} ${d.bindings.map((w) => `${w.buffer}:${w.offset}:${w.size}`)}`;
-      const group = groups.get(key) ?? bindGroup(gpu, pipeline, d, places, reach);
+      const wide = reach ? d.bindings.map((w) => ({ ...w, size: w.size + reach(w, step) })) : d.bindings;
+      const key = `${pipeline.kernel.bindings} ${wide.map((w) => `${w.buffer}:${w.offset}:${w.size}`)}`;
+      const group = groups.get(key) ?? bindGroup(gpu, pipeline, { ...d, bindings: wide }, places);
       groups.set(key, group);
       const inputs = d.bindings.flatMap((w, binding) =>
         rebindable.has(w.buffer) ? [{ binding, buffer: w.buffer }] : [],
@@ -118,7 +120,7 @@ export async function makeStorage(
     };
     const [setup, steps] = await gpu.scoped(
       "bind the program's buffers",
-      () => [m.setup.map(bind), m.dispatches.map(bind)] as const,
+      () => [m.setup.map(bind), m.dispatches.map((d, i) => bind(d, m.setup.length + i))] as const,
       options,
     );
     return { places, setup, steps, rebindable, release };
@@ -129,16 +131,21 @@ export async function makeStorage(
 }
 
 /**
- * How far a binding may reach beyond its window where memory is checked: into the guard behind it, so that an index past
- * the end hits the guard and is not clamped.
+ * How far a binding of a step may reach beyond its window where memory is checked: into the guard behind it, so that an
+ * index past the end hits the guard and is not clamped.
  */
-function reachOf(m: Manifest, rebindable: ReadonlySet<number>): (w: Window) => number {
-  const ends = new Map(m.spans.map(({ window: w }) => [`${w.buffer}:${w.offset + w.size}`, guardSize(w.size, m)]));
+function reachOf(m: Manifest, foreign: (buffer: number) => boolean): (w: Window, step: number) => number {
   const shared = new Set(m.spans.map((s) => s.window.buffer));
-  m.buffers.forEach((b, i) => {
-    if (!shared.has(i) && !rebindable.has(i)) ends.set(`${i}:${b.size - m.guard}`, m.guard);
-  });
-  return (w) => ends.get(`${w.buffer}:${w.offset + w.size}`) ?? 0;
+  const endsWith = (s: Window, w: Window): boolean =>
+    s.buffer === w.buffer && s.offset <= w.offset && s.offset + s.size === w.offset + w.size;
+  return (w, step) => {
+    if (!shared.has(w.buffer)) {
+      const last = w.offset + w.size === m.buffers[w.buffer]!.size - m.guard;
+      return last && !foreign(w.buffer) ? m.guard : 0;
+    }
+    const span = m.spans.find((s) => s.first <= step && step <= s.last && endsWith(s.window, w));
+    return span ? guardSize(span.window.size, m) : 0;
+  };
 }
 
 /** Bytes between the end of a tensor of `size` bytes and what lies behind it. */
@@ -151,7 +158,6 @@ export function bindGroup(
   pipeline: Pipeline,
   d: DispatchSpec,
   places: readonly Place[] | ((buffer: number) => Place),
-  reach: (w: Window) => number = () => 0,
 ): GPUBindGroup {
   const placeOf = typeof places === "function" ? places : (i: number) => places[i]!;
   gpu.counters.bindGroups++;
@@ -160,7 +166,7 @@ export function bindGroup(
     layout: pipeline.layout,
     entries: d.bindings.map((w, binding) => {
       const { buffer, offset } = placeOf(w.buffer);
-      return { binding, resource: { buffer, offset: offset + w.offset, size: w.size + reach(w) } };
+      return { binding, resource: { buffer, offset: offset + w.offset, size: w.size } };
     }),
   });
 }
