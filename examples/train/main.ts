@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Gpu, openDevice, SinterError } from "sinter";
 import { progressBar, wantsColour } from "../shared/terminal.ts";
@@ -29,7 +29,14 @@ async function main(args: readonly string[]): Promise<number> {
   const checkpointFile = join(options.out, "checkpoint.safetensors");
   try {
     mkdirSync(options.out, { recursive: true });
-    const from = options.resume === undefined ? undefined : await loadCheckpoint(options.resume || checkpointFile);
+    const wanted = options.resume === undefined ? undefined : options.resume || checkpointFile;
+    if (wanted !== undefined && !existsSync(wanted)) {
+      console.error(
+        `demo:train: there is no checkpoint ${wanted}\n  next: run without --resume first; Ctrl-C saves one`,
+      );
+      return 1;
+    }
+    const from = wanted === undefined ? undefined : await loadCheckpoint(wanted);
     const recipe = from?.recipe ?? options.recipe;
     const corpus = splitWords(loadWords(options.words), recipe.length);
     if (from) checkWords(from, corpus);

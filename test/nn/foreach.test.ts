@@ -202,3 +202,16 @@ describe("foreach", () => {
     expect(refused(() => compile(specs, fn as () => Tensor))).toMatch(want);
   });
 });
+
+test("a function that moves elements is refused", () => {
+  const tree = { a: f32(3), b: f32(2) };
+  compile({ p: tree }, ({ p }) => {
+    for (const [name, fn] of [
+      ["flip", (x: typeof p.a) => x.flip()],
+      ["cumSum", (x: typeof p.a) => x.cumSum().mul(2)],
+    ] as const) {
+      expect(() => foreach({ p }, (packed) => fn(packed.p))).toThrow(`uses ${name}, which is not elementwise`);
+    }
+    return foreach({ p }, (packed) => packed.p.div(packed.p.sum()));
+  });
+});

@@ -1,3 +1,4 @@
+import { fail } from "../../base/diagnostic.ts";
 import { embedding, rope } from "../../frontend/attention.ts";
 import { add } from "../../frontend/binary.ts";
 import { iota } from "../../frontend/leaf.ts";
@@ -75,6 +76,12 @@ export function llama(config: LlamaConfig): Llama {
     pairing: "halves" as const,
     tied: false,
   });
+  if ((c.width / c.heads) % 2 !== 0) {
+    fail("bad-option", `llama: heads of ${c.width / c.heads} features (width ${c.width} over ${c.heads} heads)`, {
+      cause: "rotary positions turn features in pairs",
+      hint: "choose a width of which each head gets an even part",
+    });
+  }
   return languageModel({
     config: c,
     params: specs(c),

@@ -6,6 +6,7 @@ import type { TensorTree } from "../../frontend/trace.ts";
 import { isBranch, type Leaf } from "../../frontend/tree.ts";
 import { isConcrete } from "../../ir/dim.ts";
 import type { GraphBuilder, Node } from "../../ir/graph.ts";
+import { rowOf } from "../../ir/ops.ts";
 import { type Each, spread } from "./each.ts";
 import { mapTensors, tensorsLike, tensorsOf } from "./leaves.ts";
 import { type Layout, layoutOf, packNodes, zeroBetween } from "./pack.ts";
@@ -139,6 +140,43 @@ function windowsOf(op: string, b: GraphBuilder, x: Tensor, group: Group): readon
       hint: "make it elementwise; reduce outside of it",
     });
   }
+  const moved = notElementwise(x.node, group);
+  if (moved) {
+    fail("bad-option", `${op}: the function uses ${moved.op}, which is not elementwise, on packed tensors`, {
+      cause: "leaves lie one after the other with zeros between them, so positions in a packed tensor mean nothing",
+      hint: "do it to each leaf, before or after",
+      ...(moved.place ? { place: moved.place } : {}),
+    });
+  }
   const flat = zeroBetween(b, x.node, group);
   return group.shapes.map((shape, i) => wrap(b.add("window", [flat], { start: group.offsets[i], shape })));
+}
+
+const keepsPlaces: ReadonlySet<string> = new Set(["stopGradient", "reshape", "recompute"]);
+
+/** A node on the way from the packed tensors to a result of their size that is not computed element by element. */
+function notElementwise(result: Node, group: Group): Node | undefined {
+  const packed = new Set(Object.values(group.packed).map((t) => t.node));
+  const known = new Map<Node, boolean>();
+  const depends = (n: Node): boolean => {
+    const found = known.get(n);
+    if (found !== undefined) return found;
+    known.set(n, false);
+    const own = packed.has(n) || n.args.some(depends);
+    known.set(n, own);
+    return own;
+  };
+  const seen = new Set<Node>();
+  const visit = (n: Node): Node | undefined => {
+    if (seen.has(n)) return undefined;
+    seen.add(n);
+    if (packed.has(n) || !depends(n) || n.type.shape[0] !== group.total) return undefined;
+    if (!rowOf(n.op).elementwise && !keepsPlaces.has(n.op)) return n;
+    for (const a of n.args) {
+      const bad = visit(a);
+      if (bad) return bad;
+    }
+    return undefined;
+  };
+  return visit(result);
 }
