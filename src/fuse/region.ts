@@ -38,6 +38,11 @@ export interface Region {
   readonly inputs: readonly Node[];
   /** How its tensors are bound, once that is planned; inputs then outputs, each by itself, before. */
   readonly slots?: readonly Slot[];
+  /**
+   * The text is to hold for other sizes too, as numbers in it are replaced: structure may not follow from how sizes divide.
+   * Scalar inputs are words of the argument block, and tensors may begin anywhere in their bindings.
+   */
+  readonly uniform?: boolean;
 }
 
 /** The bindings of a region: as planned, or inputs then outputs, each by itself. */

@@ -61,6 +61,8 @@ export interface OptimiseOptions {
   readonly trace?: (pass: string, before: Graph, after: Graph) => void;
   /** Bytes that one binding of the device may have: packs of more are computed in chunks. Without it none are. */
   readonly largestBinding?: number;
+  /** Partial results of a long reduction, whatever its length; by default what suits the length. */
+  readonly parts?: number;
 }
 
 /** Every round makes a graph smaller or more canonical; a real graph is done after three or four. */
@@ -85,14 +87,18 @@ export function optimise(graph: Graph, options: OptimiseOptions = {}): Graph {
     g = after;
     return true;
   };
-  const { largestBinding } = options;
+  const { largestBinding, parts } = options;
+  const long: Pass =
+    parts === undefined
+      ? p.splitReductions
+      : { ...p.splitReductions, run: (graph) => splitReductions(graph, { parts }) };
   const chunks: readonly Pass[] =
     largestBinding === undefined
       ? []
       : [{ name: "split-packs", run: (graph) => splitPacks(graph, largestBinding) }, p.foldConstants];
   for (const step of order) {
     if (step === "chunks") chunks.forEach(run);
-    else if ("run" in step) run(step);
+    else if ("run" in step) run(step === p.splitReductions ? long : step);
     else for (let round = 0; round < roundLimit && step.map(run).includes(true); round++);
   }
   return g;

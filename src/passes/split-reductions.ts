@@ -12,6 +12,8 @@ export interface SplitOptions {
   readonly minRowElements?: number;
   /** Reductions with at least this many results stay whole: they occupy the device. */
   readonly maxRows?: number;
+  /** How many partial results a run gets, whatever its length; by default what suits the length. */
+  readonly parts?: number;
 }
 
 /**
@@ -20,14 +22,14 @@ export interface SplitOptions {
  * identity. So a full reduction is two kernels that both have enough parallel work.
  */
 export function splitReductions(graph: Graph, options: SplitOptions = {}): Graph {
-  const { minElements = 8192, minRowElements = 131_072, maxRows = 256 } = options;
+  const { minElements = 8192, minRowElements = 131_072, maxRows = 256, parts } = options;
   const users = usersOf(graph);
   return replaceNodes(graph, (n, args, b) => {
     const runs = rowOf(n.op).kind === "reduction" ? runsOf(n) : undefined;
     // A tensor has at most eight axes, and one run becomes two.
     if (!runs || runs.sizes.length === 8 || runs.rows >= maxRows || !mayReorder(n, runs)) return undefined;
     const least = feedsRow(n, users) ? minRowElements : minElements;
-    return runs.elements > least ? split(b, n, args, runs) : undefined;
+    return runs.elements > least ? split(b, n, args, runs, parts) : undefined;
   });
 }
 
@@ -81,7 +83,8 @@ function feedsRow(n: Node, users: ReadonlyMap<Node, readonly Node[]>): boolean {
  * How many partial results a run of `n` elements gets: a divisor near the square root when there is one, best one that
  * leaves lengths in fours (rows then load as vectors), else a padded count.
  */
-function partials(n: number): { parts: number; length: number } {
+function partials(n: number, wanted: number | undefined): { parts: number; length: number } {
+  if (wanted !== undefined) return { parts: wanted, length: Math.ceil(n / wanted / 4) * 4 };
   const ideal = Math.min(4096, Math.ceil(Math.sqrt(n)));
   for (const unit of [4, 1]) {
     for (let d = 0; d < ideal / 2; d++) {
@@ -92,10 +95,16 @@ function partials(n: number): { parts: number; length: number } {
   return { parts: Math.ceil(n / length), length };
 }
 
-function split(b: GraphBuilder, n: Node, args: readonly Node[], { sizes, reduced }: Runs): Node[] {
+function split(
+  b: GraphBuilder,
+  n: Node,
+  args: readonly Node[],
+  { sizes, reduced }: Runs,
+  wanted: number | undefined,
+): Node[] {
   const size = Math.max(...sizes.filter((_, i) => reduced[i]));
   const at = sizes.findIndex((s, i) => reduced[i] && s === size);
-  const { parts, length } = partials(size);
+  const { parts, length } = partials(size, wanted);
   const identity = identitiesOf(n);
   const blocks = args.map((x, i) => {
     // Partial results of f16 values must not be rounded to f16 between the stages.

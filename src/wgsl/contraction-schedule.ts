@@ -31,5 +31,7 @@ function chooseTile(region: Region, capabilities: Capabilities): Tile | undefine
   const groups = (t: Tile): number => Math.ceil(p.m / t.m) * Math.ceil(p.n / t.n) * p.batches;
   const fits = (t: Tile): boolean =>
     tileBytes(t) <= limits.maxComputeWorkgroupStorageSize && tileThreads(t) <= limits.maxComputeInvocationsPerWorkgroup;
+  // The results of odd rows are stored one by one: texts that are shipped as they are stay short by the smallest tile.
+  if (region.uniform && p.n % 4 !== 0) return tiles.at(-1);
   return tiles.find((t, i) => fits(t) && groups(t) >= (enoughGroups[i] as number));
 }

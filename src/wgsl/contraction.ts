@@ -142,7 +142,13 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
     for (let kk = 0; kk < 4; kk++) step(a(kk), b(kk));
     e.close();
   }
-  for (let k = blocks * 4; k < p.k; k++) step(left.one(int(k)), right.one(int(k)));
+  if (region.uniform && p.k % 4 !== 0) {
+    const kv = e.fresh("k");
+    e.open(`for (var ${kv} = ${blocks * 4}u; ${kv} < ${p.k}u; ${kv}++) {`, [kv]);
+    const k = variable(kv, p.k - 1);
+    step(left.one(k), right.one(k));
+    e.close();
+  } else for (let k = blocks * 4; k < p.k; k++) step(left.one(int(k)), right.one(int(k)));
 
   if (ridesOn(region, "b")) sumColumns(frame, p, tileM, cols, width, (j) => columnGuard(j));
   if (ridesOn(region, "a")) sumRows(frame, p, mod(g, blocks64), tileM, tm);

@@ -14,7 +14,11 @@ export interface Kernel {
   readonly variant: string;
   readonly workgroupSize: readonly [number, number, number];
   readonly workgroups: readonly [number, number, number];
+  /** Workgroups in all, before they are folded to two dimensions. */
+  readonly groups: number;
   readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
+  /** Elements in a unit of each binding's declaration. */
+  readonly units: readonly number[];
 }
 
 /** What the family writers share: an emitter whose inputs are bound, and the buffers of the outputs. */
@@ -36,16 +40,20 @@ export function openFrame(region: Region, capabilities: Capabilities): Frame {
   const e = new Emitter(new Storage(capabilities.features.f16));
   const outputs = new Map<Node, Binding>();
   const inPlace = new Map<Node, Node>();
-  for (const { input, output, access, part } of slotsOf(region)) {
+  const uniform = region.uniform ?? false;
+  slotsOf(region).forEach(({ input, output, access, part }, i) => {
     const n = (input ?? output) as Node;
-    const binding = e.storage.add(n.type.dtype, elements(n), access, part);
+    const binding =
+      uniform && isScalarInput(n)
+        ? e.storage.addScalar(n.type.dtype, i)
+        : e.storage.add(n.type.dtype, elements(n), access, part, uniform);
     if (input) e.bind(input, binding);
     if (output) outputs.set(output, binding);
     if (input && output) inPlace.set(output, input);
-  }
+  });
   let hidden = false;
   const end = (n: number): string => {
-    if (!capabilities.software) return `${n}u`;
+    if (uniform || !capabilities.software) return `${n}u`;
     // No buffer has 2^31 elements, but no compiler knows.
     if (!hidden) e.line("let zero = arrayLength(&b0) & 0x80000000u;", 0);
     hidden = true;
@@ -53,6 +61,9 @@ export function openFrame(region: Region, capabilities: Capabilities): Frame {
   };
   return { e, outputs, inPlace, capabilities, region, end };
 }
+
+/** An input of shape []: of a kernel whose sizes are data, a number that is given with them. */
+export const isScalarInput = (n: Node): boolean => n.op === "input" && n.type.shape.length === 0;
 
 export interface Parts {
   readonly variant: string;
@@ -73,7 +84,8 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
   const body = e.storage.resolve(e.body());
   const [x, y] = foldGroups(parts.groups, capabilities.limits.maxComputeWorkgroupsPerDimension);
   const subgroups = parts.subgroups ?? false;
-  const group = y === 1 ? "wid.x" : `wid.x + wid.y * ${x}u`;
+  const uniform = frame.region.uniform ?? false;
+  const group = uniform ? "wid.x + wid.y * nwg.x" : y === 1 ? "wid.x" : `wid.x + wid.y * ${x}u`;
   const wgsl = [
     ...(e.storage.usesHalf() ? ["enable f16;"] : []),
     ...(subgroups ? ["enable subgroups;"] : []),
@@ -83,11 +95,13 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     e.helpers.text(),
     ...e.declarations(),
     `@compute @workgroup_size(${parts.workgroupSize.join(", ")})`,
-    `fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32${
+    `fn main(@builtin(workgroup_id) wid: vec3<u32>, ${
+      uniform ? "@builtin(num_workgroups) nwg: vec3<u32>, " : ""
+    }@builtin(local_invocation_index) lid: u32${
       subgroups ? ", @builtin(subgroup_size) sg_size: u32, @builtin(subgroup_invocation_id) sg_lane: u32" : ""
     }) {`,
     `  let group = ${group};`,
-    ...(y > 1 && x * y > parts.groups ? [`  if (group >= ${parts.groups}u) { return; }`] : []),
+    ...(uniform || (y > 1 && x * y > parts.groups) ? [`  if (group >= ${parts.groups}u) { return; }`] : []),
     body,
     "}",
     "",
@@ -100,7 +114,9 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     variant: parts.variant,
     workgroupSize: parts.workgroupSize,
     workgroups: [x, y, 1],
+    groups: parts.groups,
     requires: { f16: e.storage.usesHalf(), subgroups, workgroupBytes: parts.workgroupBytes ?? 0 },
+    units: e.storage.units(),
   };
 }
 
@@ -118,14 +134,23 @@ export function foldGroups(n: number, limit: number): [number, number] {
  * past the end, for one).
  */
 export function writeAt(frame: Frame, list: readonly Node[], index: readonly Index[], linear?: Index): void {
+  for (const store of storesAt(frame, list, index, linear)) store();
+}
+
+/** Computes outputs at a point as {@link writeAt} does, and returns what stores them. */
+export function storesAt(
+  frame: Frame,
+  list: readonly Node[],
+  index: readonly Index[],
+  linear?: Index,
+): readonly (() => void)[] {
   const { e, region, outputs } = frame;
-  const stores = list.map((n) => {
+  return list.map((n) => {
     const base = region.members.includes(permutedFrom(n)) ? permutedFrom(n) : n;
     const at = indexFor(base, index, region.space);
     const value = e.result(base, at);
     return (): void => e.store(outputs.get(n)!, base === n && linear ? linear : placeOf(n, base, at), value);
   });
-  for (const store of stores) store();
 }
 
 /** Offset in `n` of the element that is at `at` in `base`, through the transposes and reshapes between them. */

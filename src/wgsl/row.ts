@@ -7,7 +7,7 @@ import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { crossInvocations } from "./cross.ts";
 import { type Emitter, elements, lane, type Value } from "./emitter.ts";
 import { keptOperands, writeOperand } from "./kept.ts";
-import { closeFrame, type Frame, indexFor, type Kernel, openFrame, writeAt } from "./kernel.ts";
+import { closeFrame, type Frame, indexFor, type Kernel, openFrame, storesAt, writeAt } from "./kernel.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
 import { typeOf } from "./storage.ts";
 
@@ -296,14 +296,24 @@ function writeOutputs(w: RowWriter): void {
   const size = region.space.reduce((n, d) => n * d, 1);
   const perRow = region.outputs.filter((n) => isPerRow(n, region, s, size));
   const full = region.outputs.filter((n) => !perRow.includes(n));
+  const values = (): (() => void)[] =>
+    perRow.map((n) => {
+      const value = e.result(n, unravel(w.row, n.type.shape as readonly number[]));
+      return () => e.store(outputs.get(n)!, w.row, value);
+    });
+  if (s.rows === size) {
+    // Rows of one element: what is stored may be in the place of what another output is computed from.
+    e.open(w.valid ? `if (${w.valid}) {` : "{");
+    e.width = s.rowWidth;
+    for (const store of [...values(), ...storesAt(w.frame, full, spaceIndex(w, int(0)))]) store();
+    e.close();
+    return;
+  }
   if (perRow.length) {
     const guards = [...(w.valid ? [w.valid] : []), ...(s.threads > 1 ? ["thread == 0u"] : [])];
     e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
     e.width = s.rowWidth;
-    for (const n of perRow) {
-      const value = e.result(n, unravel(w.row, n.type.shape as readonly number[]));
-      e.store(outputs.get(n)!, w.row, value);
-    }
+    for (const store of values()) store();
     e.close();
   }
   if (full.length === 0 || s.cols === 0) return;

@@ -22,6 +22,8 @@ export interface Binding {
   scalar: boolean;
   /** Functions that choose among its buffers, where a load or a store needs them. */
   readonly chooses: Set<"load" | "store">;
+  /** Text of the element that it begins at, in units of its declaration; from the start if absent. */
+  readonly origin?: string;
 }
 
 const scalarType: Record<DType, string> = { f32: "f32", f16: "f16", i32: "i32", u32: "u32", bool: "u32" };
@@ -49,14 +51,30 @@ export class Storage {
   }
 
   /** `part`: elements of each buffer but the last, a multiple of 64, for a tensor that needs several. */
-  add(dtype: DType, count: number, access: Access, part = count): Binding {
+  add(dtype: DType, count: number, access: Access, part = count, uniform = false): Binding {
     const first = this.buffers;
     this.buffers += Math.max(1, Math.ceil(count / Math.max(1, part)));
     const buffers = Array.from({ length: this.buffers - first }, (_, i) => `b${first + i}`);
     const name = `b${first}`;
-    const b: Binding = { name, dtype, count, access, buffers, part, width: 1, scalar: false, chooses: new Set() };
+    const b: Binding = {
+      ...{ name, dtype, count, access, buffers, part, width: 1, scalar: false, chooses: new Set() },
+      ...(uniform ? { origin: originMark(first) } : {}),
+    };
     this.bindings.push(b);
     return b;
+  }
+
+  /** A scalar that is a word of the argument block; `i` is its number among the kernel's tensors. */
+  addScalar(dtype: DType, i: number): Binding {
+    return {
+      ...{ name: scalarMark(i), dtype, count: 1, access: "read", buffers: [], part: 1, width: 1, scalar: true },
+      chooses: new Set(),
+    };
+  }
+
+  /** Elements in a unit of each storage buffer's declaration. */
+  units(): number[] {
+    return this.bindings.map(vectorOf);
   }
 
   /** May `width` elements at this offset be moved as one vector? */
@@ -168,21 +186,28 @@ export class Storage {
   }
 }
 
+/** What stands in the text of a uniform kernel for where a binding's tensor begins, and for a scalar. */
+export const originMark = (binding: number): string => `%o${binding}%`;
+export const scalarMark = (tensor: number): string => `%s${tensor}%`;
+
 /** Lanes of an element of the buffer's array. */
 const vectorOf = (b: Binding): number => (b.scalar ? 1 : b.width);
 
 /** Text of the array's element at `at`. */
 function read(b: Binding, at: string): string {
-  if (b.buffers.length === 1) return `${b.name}[${at}]`;
+  if (b.buffers.length === 0) return b.name;
+  if (b.buffers.length === 1) return `${b.name}[${place(b, at)}]`;
   b.chooses.add("load");
   return `load_${b.name}(${at})`;
 }
 
 function write(b: Binding, at: string, value: string): string {
-  if (b.buffers.length === 1) return `${b.name}[${at}] = ${value};`;
+  if (b.buffers.length === 1) return `${b.name}[${place(b, at)}] = ${value};`;
   b.chooses.add("store");
   return `store_${b.name}(${at}, ${value});`;
 }
+
+const place = (b: Binding, at: string): string => (b.origin ? `${b.origin} + ${at}` : at);
 
 /** Text of `width` consecutive elements of the tensor. */
 function elements(b: Binding, offset: Index, width: number): string {
