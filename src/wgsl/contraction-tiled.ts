@@ -83,7 +83,7 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
   e.line("workgroupBarrier();");
   for (const sum of sums) sum.add(t.k);
   if (steps > 1) {
-    e.open(`if (step < ${steps - 1}u) {`);
+    e.open(`if (step + 1u < ${steps}u) {`);
     const next = e.index("next", steps - 1, "step + 1u");
     left.load(tileM, scale(next, t.k));
     right.load(tileN, scale(next, t.k));
