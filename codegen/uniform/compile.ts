@@ -133,15 +133,15 @@ function variantOf(
     const points = pointsFor(program.dims, v, scale);
     try {
       const graphs = points.map((p) => lowered(program.bind(p)));
-      const at = (profile: Profile) =>
-        united(
-          v,
-          points,
-          derivedDims(program.graph),
-          tensorsOf(program.graph),
-          graphs.map((g) => kernelsAt(g, capabilitiesOf(profile, dtype))),
-        );
-      return { base: at("base"), subgroups: at("subgroups") };
+      const kernels = (profile: Profile): PointKernels[] =>
+        graphs.map((g) => kernelsAt(g, capabilitiesOf(profile, dtype)));
+      const unite = (list: readonly PointKernels[]): UniformVariant =>
+        united(v, points, derivedDims(program.graph), tensorsOf(program.graph), list);
+      const base = kernels("base");
+      const [first] = graphs as [Graph];
+      const same = texts(kernelsAt(first, capabilitiesOf("subgroups", dtype))) === texts(base[0] as PointKernels);
+      const made = unite(base);
+      return { base: made, subgroups: same ? made : unite(kernels("subgroups")) };
     } catch (e) {
       if (!(e instanceof NotUniform)) throw e;
       reasons.push(e.message);
@@ -157,6 +157,8 @@ function variantOf(
     },
   );
 }
+
+const texts = (k: PointKernels): string => k.steps.map((s) => s.kernel.wgsl).join();
 
 function checkVariant(definition: KernelDefinition, program: Program, v: KernelVariantOptions): void {
   for (const sizes of [v.multiples, v.min, v.max, v.hints]) {

@@ -31,6 +31,7 @@ export class Fitter {
     this.#tiers = [
       () => monomials,
       () => parts,
+      () => this.#differences(atoms),
       () => quotients(monomials),
       () => products(parts, [...parts, ...atoms]),
       () => products(products(parts, parts), [...atoms, ...products(atoms, atoms)]),
@@ -66,6 +67,13 @@ export class Fitter {
 
   #dim(d: Dim): Candidate {
     return { expr: sizeExpr(d), at: this.#points.map((p) => bindDim(d, p) as number) };
+  }
+
+  #differences(atoms: readonly Candidate[]): Candidate[] {
+    const pairs = atoms.flatMap((a) => atoms.map((b) => [a, b] as const));
+    return pairs
+      .map(([a, b]): Candidate => ({ expr: ["sub", a.expr, b.expr], at: a.at.map((v, i) => v - (b.at[i] as number)) }))
+      .filter((c) => c.at.every((v) => v > 0));
   }
 
   #quotient(op: "ceil" | "floor", m: Candidate, by: number): Candidate {
