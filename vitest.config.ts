@@ -1,6 +1,7 @@
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { globSync } from "tinyglobby";
 import { defineConfig } from "vitest/config";
+import { entries, root } from "./scripts/exports.mjs";
 
 /** Suites that compute on an adapter: run again on every adapter there is. */
 const gpuSuites = [
@@ -16,18 +17,17 @@ const gpuSuites = [
 const cpuSuites = ["test/conformance/**/*-interpret.test.ts", "test/properties/index-expr.test.ts"];
 const gpuFiles = globSync(gpuSuites, { ignore: cpuSuites });
 
-const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+/** The package's own import paths as the sources they are built from. */
+const alias = entries.map(({ path, node }) => ({
+  find: new RegExp(`^${path.replace("*", "([^/]+)")}$`),
+  replacement: join(root, node.replace("*", "$1")),
+}));
 
 const shared = {
   pool: "forks" as const,
   testTimeout: 60_000,
   hookTimeout: 60_000,
-  alias: [
-    { find: /^sinter$/, replacement: source("src/node/index.ts") },
-    { find: /^sinter\/runtime$/, replacement: source("src/node/runtime.ts") },
-    { find: /^sinter\/testing$/, replacement: source("src/testing.ts") },
-    { find: /^sinter\/nn$/, replacement: source("src/nn/index.ts") },
-  ],
+  alias,
 };
 
 export default defineConfig({

@@ -16,16 +16,22 @@ const benches: Readonly<Record<string, Bench>> = {
   ops: { about: "fused kernels over one kernel a primitive", run: ops },
   matmul: { about: "f32 matrix products over @jax-js/jax", run: matmul },
   compile: { about: "time from a graph to WGSL", run: compile },
-  warmup: { about: "parallel over sequential pipeline creation", run: warmup },
+};
+
+/** Benchmarks with options of their own, run alone; they return the exit code. */
+const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  "gpt2-train": gpt2Train,
+  warmup,
 };
 
 const help = `usage: npm run bench -- [--json] NAME ...
-       npm run bench -- gpt2-train [options]
+       npm run bench -- gpt2-train|warmup [options]
 
 ${Object.entries(benches)
   .map(([name, b]) => `  ${name.padEnd(10)}  ${b.about}`)
   .join("\n")}
   gpt2-train  GPT-2's training step, also against PyTorch's losses and @jax-js/jax: see gpt2-train --help
+  warmup      that step's pipelines, concurrent over sequential over none: see warmup --help
 
   --json      print one JSON object, or a list when several benchmarks are named
   -h, --help  print this
@@ -50,9 +56,10 @@ function parse(args: readonly string[]): { json: boolean; help: boolean; names: 
 
 /** Runs what the command line names; what the code refuses is printed, and the exit code is 1. */
 async function main(args: readonly string[]): Promise<number> {
-  const at = args.indexOf("gpt2-train");
+  const at = args.findIndex((a) => Object.hasOwn(commands, a));
+  const command = commands[args[at] ?? ""];
   try {
-    return at >= 0 ? await gpt2Train(args.toSpliced(at, 1)) : await run(args);
+    return command ? await command(args.toSpliced(at, 1)) : await run(args);
   } catch (e) {
     if (!(e instanceof SinterError)) throw e;
     console.error(e.message);
@@ -71,11 +78,6 @@ async function run(args: readonly string[]): Promise<number> {
     return 0;
   }
   const results: Result[] = [];
-  // Drivers keep compiled shaders on disk; they look at this when they start.
-  if (options.names.includes("warmup")) {
-    process.env.MESA_SHADER_CACHE_DISABLE = "true";
-    process.env.__GL_SHADER_DISK_CACHE = "0";
-  }
   for (const name of options.names) {
     const result = await (benches[name] as Bench).run();
     results.push(result);

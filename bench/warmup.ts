@@ -1,40 +1,187 @@
-import { compile, openDevice, warmup as warmUp } from "sinter";
-import { encode, specs } from "../examples/encoder/model.ts";
-import { compileGraph } from "../src/compiler.ts";
-import { type Comparison, median } from "./measure.ts";
-import { adapterText, type Result } from "./report.ts";
+import { type Gpu, openDevice, warmup as warmUp } from "sinter";
+import type { Manifest } from "../src/manifest/manifest.ts";
+import { loadManifest } from "../src/runtime/session.ts";
+import { timed } from "./gpt2-measure.ts";
+import { batchOf, configs, elements, hashWeights } from "./gpt2-model.ts";
+import { mixedTrainingStep, trainingStep } from "./gpt2-step.ts";
+import { median } from "./measure.ts";
+import { adapterText } from "./report.ts";
+import { lazyFirstStep } from "./warmup-lazy.ts";
+import { bounds, help, parseWarmup, type WarmupBenchOptions } from "./warmup-options.ts";
+import { salts, unseenTexts } from "./warmup-texts.ts";
 
-const pairs = 3;
+const modes = ["concurrent", "sequential", "lazy"] as const;
+const steadySteps = 5;
 
-/** Warming up the encoder's pipelines several at a time against one after the other. */
-export async function warmup(): Promise<Result> {
-  const program = compile(specs, encode, { weights: ["params"] });
-  const times = { parallel: [] as number[], sequential: [] as number[] };
-  let kernels = 0;
-  let adapter = "";
-  for (let i = 0; i < 2 * pairs; i++) {
-    const mode = [0, 3, 4].includes(i) ? "parallel" : "sequential";
-    // Drivers keep what they compiled: a new device and other sizes each time make every pipeline new to them.
+/** Medians; times in milliseconds. */
+interface WarmupFigures {
+  readonly bench: "warmup";
+  readonly adapter: string;
+  readonly software: boolean;
+  readonly config: string;
+  readonly dtype: string;
+  /** What keeps drivers from knowing the kernels already. */
+  readonly caches: string;
+  readonly rounds: number;
+  readonly pipelines: number;
+  /** Compiling, allocating and priming, several pipelines at a time and one after the other. */
+  readonly concurrent_ms: number;
+  readonly sequential_ms: number;
+  readonly ratio: number;
+  /** The compiling alone. */
+  readonly concurrent_compile_ms: number;
+  readonly sequential_compile_ms: number;
+  /** A first step that makes its pipelines as it goes. */
+  readonly lazy_first_step_ms: number;
+  /** After a warm-up: the first step, with its loss read back, and later ones. */
+  readonly first_step_ms: number;
+  readonly steady_ms: number;
+  readonly first_over_steady: number;
+}
+
+/** `npm run bench -- warmup …`: returns the exit code, 2 for a wrong command line, 1 for a check that failed. */
+export async function warmup(args: readonly string[]): Promise<number> {
+  const options = parseWarmup(args);
+  if (typeof options === "string") {
+    console.error(`bench warmup: ${options}\n\n${help}`);
+    return 2;
+  }
+  if (options.help) {
+    console.log(help);
+    return 0;
+  }
+  // Drivers look at these when they start.
+  process.env.MESA_SHADER_CACHE_DISABLE = "true";
+  process.env.__GL_SHADER_DISK_CACHE = "0";
+  const figures = await measure(options);
+  console.log(options.json ? JSON.stringify(figures, null, 2) : figuresText(figures));
+  const failures = options.check ? missed(figures) : [];
+  for (const f of failures) console.error(`bench warmup: ${f}`);
+  return failures.length ? 1 : 0;
+}
+
+function missed({ ratio, software, first_over_steady: first }: WarmupFigures): string[] {
+  return [
+    ...(!software && ratio > bounds.ratio
+      ? [`the concurrent warm-up takes ${ratio.toFixed(2)} of the sequential one, more than ${bounds.ratio}`]
+      : []),
+    ...(first > bounds.firstOverSteady
+      ? [`the first step takes ${first.toFixed(2)} later ones, more than ${bounds.firstOverSteady}`]
+      : []),
+  ];
+}
+
+async function measure({ config, dtype, rounds, concurrency }: WarmupBenchOptions): Promise<WarmupFigures> {
+  const sizes = configs[config];
+  const program = dtype === "f16" ? mixedTrainingStep(sizes) : trainingStep(sizes);
+  const dataFor = values(sizes);
+  const times = { concurrent: [], sequential: [], lazy: [], compile: [], compileSequential: [], first: [], steady: [] };
+  const add = (name: keyof typeof times, ms: number): unknown => (times[name] as number[]).push(ms);
+  const nextSalt = salts();
+  let about = { adapter: "", software: false, pipelines: 0 };
+  for (let i = 0; i < rounds * modes.length; i++) {
+    // Every mode is each of the three in turn: whatever slows the machine for a while slows all.
+    const mode = modes[(i + Math.floor(i / modes.length)) % modes.length] as (typeof modes)[number];
     const gpu = await openDevice();
     try {
-      const { manifest } = compileGraph(program.bind({ B: 12, T: 16 + 4 * i }), gpu.capabilities);
-      const report = await warmUp(gpu, manifest, mode === "sequential" ? { concurrency: 1 } : {});
-      times[mode].push(report.elapsedMs);
-      kernels = report.kernels;
-      adapter = adapterText(gpu);
+      const { manifest } = program.compiled({}, gpu.capabilities);
+      const m = unseenTexts(manifest, nextSalt());
+      about = { adapter: adapterText(gpu), software: gpu.capabilities.software, pipelines: m.kernels.length };
+      if (mode === "lazy") {
+        add("lazy", await lazyFirstStep(gpu, m, (name) => dataFor(name, m)));
+        continue;
+      }
+      const [compiled, all] = await timeWarmup(gpu, m, mode === "sequential" ? 1 : concurrency);
+      add(mode, all);
+      add(mode === "sequential" ? "compileSequential" : "compile", compiled);
+      if (mode === "sequential") continue;
+      const steps = await timeSteps(gpu, m, (name) => dataFor(name, m));
+      add("first", steps[0] as number);
+      add("steady", median(steps.slice(1)));
     } finally {
       gpu.dispose();
     }
   }
-  const [a, b] = [median(times.parallel), median(times.sequential)];
-  const ratios = times.sequential.map((t, i) => t / (times.parallel[i] as number));
-  const comparison: Comparison = {
-    a: { label: "parallel", median_ms: a },
-    b: { label: "sequential", median_ms: b },
-    ratio: b / a,
-    spread: [Math.min(...ratios), Math.max(...ratios)],
-    pairs,
+  const of = (name: keyof typeof times): number => median(times[name]);
+  return {
+    bench: "warmup",
+    adapter: about.adapter,
+    software: about.software,
+    config,
+    dtype,
+    caches: "texts of their own for each measurement; MESA_SHADER_CACHE_DISABLE=true, __GL_SHADER_DISK_CACHE=0",
+    rounds,
+    pipelines: about.pipelines,
+    concurrent_ms: of("concurrent"),
+    sequential_ms: of("sequential"),
+    ratio: of("concurrent") / of("sequential"),
+    concurrent_compile_ms: of("compile"),
+    sequential_compile_ms: of("compileSequential"),
+    lazy_first_step_ms: of("lazy"),
+    first_step_ms: of("first"),
+    steady_ms: of("steady"),
+    first_over_steady: of("first") / of("steady"),
   };
-  const row = { name: "encoder", shape: "12 sentences", comparison, figures: { pipelines: kernels } };
-  return { bench: "warmup", adapter, rows: [row] };
+}
+
+/** Until the last pipeline is compiled, and until all are primed. */
+async function timeWarmup(gpu: Gpu, m: Manifest, concurrency: number | undefined): Promise<[number, number]> {
+  let compiled = 0;
+  const { elapsedMs } = await warmUp(gpu, m, {
+    concurrency,
+    onProgress: (e) => {
+      if (e.status === "compiled") compiled = e.elapsedMs;
+    },
+  });
+  return [compiled, elapsedMs];
+}
+
+/** Steps with their loss read back, the first one after a warm-up first. */
+async function timeSteps(gpu: Gpu, m: Manifest, dataFor: (name: string) => ArrayBufferView): Promise<number[]> {
+  const given = (ports: Manifest["state"] | Manifest["inputs"]) =>
+    Object.fromEntries(ports.map((p) => [p.name, dataFor(p.name) as Float32Array]));
+  using session = await loadManifest(gpu, m, { state: given(m.state), strict: true });
+  const inputs = given(m.inputs);
+  await gpu.idle();
+  const steps: number[] = [];
+  for (let i = 0; i <= steadySteps; i++) {
+    const [results, ms] = await timed(async () => {
+      const out = await session.run(inputs, { read: true });
+      await out.loss?.data();
+      return out;
+    });
+    for (const r of Object.values(results)) r.dispose();
+    steps.push(ms);
+  }
+  return steps;
+}
+
+/** The oracle's weights and batch by the names of a manifest's ports, and zeros for moments. */
+function values(sizes: (typeof configs)[keyof typeof configs]): (name: string, m: Manifest) => ArrayBufferView {
+  const weights = hashWeights(sizes);
+  const batch = batchOf(sizes) as unknown as Record<string, ArrayBufferView>;
+  const zeros = new Map<string, ArrayBufferView>();
+  return (name, m) => {
+    const known = batch[name] ?? weights[name.slice("params.".length)];
+    if (known && (batch[name] || name.startsWith("params."))) return known;
+    const port = [...m.state, ...m.inputs].find((p) => p.name === name)!;
+    const made = zeros.get(name) ?? zerosOf(port.dtype, elements(port.shape));
+    zeros.set(name, made);
+    return made;
+  };
+}
+
+const zerosOf = (dtype: string, count: number): ArrayBufferView =>
+  dtype === "f32" ? new Float32Array(count) : dtype === "u32" ? new Uint32Array(count) : new Int32Array(count);
+
+function figuresText(f: WarmupFigures): string {
+  const ms = (t: number): string => `${t >= 100 ? t.toFixed(0) : t.toPrecision(3)} ms`;
+  return [
+    `warmup of the ${f.config} training step (${f.dtype}, ${f.pipelines} pipelines) on ${f.adapter}, medians of ${f.rounds}`,
+    `  concurrent  ${ms(f.concurrent_ms)}, of it compiling ${ms(f.concurrent_compile_ms)}`,
+    `  sequential  ${ms(f.sequential_ms)}, of it compiling ${ms(f.sequential_compile_ms)}; concurrent takes ${f.ratio.toFixed(2)} of it`,
+    `  lazy        ${ms(f.lazy_first_step_ms)} for the first step`,
+    `  first step  ${ms(f.first_step_ms)} after a warm-up, later ones ${ms(f.steady_ms)}: ${f.first_over_steady.toFixed(2)} times`,
+    `  caches      ${f.caches}`,
+  ].join("\n");
 }

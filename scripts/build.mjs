@@ -1,8 +1,9 @@
 // Builds dist/ (or the folder given): one JavaScript module and one declaration file for each source file.
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { root } from "./bundle.mjs";
+import { root } from "./exports.mjs";
+import { withShortWgsl } from "./kernels.mjs";
 
 const outDir = process.argv[2] ?? join(root, "dist");
 rmSync(outDir, { recursive: true, force: true });
@@ -20,3 +21,16 @@ for (const file of readdirSync(outDir, { recursive: true, encoding: "utf8" })) {
   const rewritten = text.replace(/((?:from|import)\s*\(?\s*")(\.{1,2}\/[^"]+)\.ts"/g, '$1$2.js"');
   if (rewritten !== text) writeFileSync(path, rewritten);
 }
+
+// Nobody debugs what was generated.
+const kernels = join(outDir, "kernels/generated");
+for (const file of readdirSync(kernels)) {
+  const path = join(kernels, file);
+  if (file.endsWith(".map")) rmSync(path);
+  else if (file.endsWith(".js")) {
+    writeFileSync(path, withShortWgsl(readFileSync(path, "utf8")).replace(/\n?\/\/# sourceMappingURL=.*\n?$/, "\n"));
+  }
+}
+
+const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+for (const file of Object.values(bin)) chmodSync(join(outDir, file.replace(/^\.\/dist\//, "")), 0o755);

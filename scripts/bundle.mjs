@@ -1,25 +1,25 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { build, transform } from "esbuild";
+import { root, sourceFor } from "./exports.mjs";
 
-export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+export { root } from "./exports.mjs";
 
 /** `sinter` and `sinter/x` as the sources they are built from, so that scripts, examples and tests need no build. */
 export const sinterFromSource = (platform = "node") => ({
   name: "sinter-from-source",
   setup(b) {
     b.onResolve({ filter: /^sinter(\/.*)?$/ }, ({ path }) => {
-      const rest = path.slice("sinter".length + 1);
-      const own = platform === "node" ? [`src/node/${rest || "index"}.ts`] : [];
-      const candidates = [
-        ...own,
-        ...(rest ? [`src/${rest}.ts`, `src/${rest}/index.ts`, `${rest}.ts`, `${rest}/index.ts`] : ["src/index.ts"]),
-      ];
-      const found = candidates.map((c) => join(root, c)).find((f) => existsSync(f));
-      return found
-        ? { path: found }
-        : { errors: [{ text: `no source for ${path} (looked for ${candidates.join(", ")})` }] };
+      const source = sourceFor(path, platform);
+      const file = source && join(root, source);
+      return file && existsSync(file)
+        ? { path: file }
+        : {
+            errors: [
+              { text: source ? `${path} has no source: there is no ${source}` : `package.json exports no ${path}` },
+            ],
+          };
     });
   },
 });

@@ -1,5 +1,5 @@
-// Writes docs/ops.md from the op table: node scripts/docs.mjs [--check]
-// With --check nothing is written and the exit code is 1 when the file is out of date.
+// Writes docs/ops.md from the op table and docs/errors.md from the error catalogue: node scripts/docs.mjs [--check]
+// With --check nothing is written and the exit code is 1 when a file is out of date.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -15,6 +15,7 @@ const kinds = {
   indexed: "Indexed",
   random: "Random",
   composite: "Composites",
+  opaque: "Own kernels",
 };
 
 const intro = `# Ops
@@ -72,13 +73,19 @@ function document(rows) {
   return `${[intro, ...parts].join("\n")}`.trimEnd() + "\n";
 }
 
-const { rows } = await import(pathToFileURL(await bundleForNode(join(root, "src/ir/ops.ts"))).href);
+const load = async (entry) => import(pathToFileURL(await bundleForNode(join(root, entry))).href);
+
+const { rows } = await load("src/ir/ops.ts");
 const unknown = rows.filter((r) => !(r.kind in kinds));
 if (unknown.length) throw new Error(`docs: no heading for the kind of ${unknown.map((r) => r.name).join(", ")}`);
-const file = join(root, "docs/ops.md");
-const text = document(rows);
-if (!process.argv.includes("--check")) writeFileSync(file, text);
-else if (!existsSync(file) || readFileSync(file, "utf8") !== text) {
-  console.error("docs/ops.md is out of date: run node scripts/docs.mjs");
-  process.exitCode = 1;
+const { errorsPage } = await load("codegen/catalogue/page.ts");
+const pages = { "docs/ops.md": document(rows), "docs/errors.md": errorsPage() };
+
+for (const [page, text] of Object.entries(pages)) {
+  const file = join(root, page);
+  if (!process.argv.includes("--check")) writeFileSync(file, text);
+  else if (!existsSync(file) || readFileSync(file, "utf8") !== text) {
+    console.error(`${page} is out of date: run node scripts/docs.mjs`);
+    process.exitCode = 1;
+  }
 }

@@ -1,5 +1,5 @@
 import { fail } from "./base/diagnostic.ts";
-import { type ExplainReport, evaluated, makeReport, reportEdges, reportKernel } from "./fuse/explain.ts";
+import { type ExplainReport, evaluated, makeReport, opName, reportEdges, reportKernel } from "./fuse/explain.ts";
 import { type FuseResult, fuse } from "./fuse/fuse.ts";
 import type { FuseMode } from "./fuse/fuser.ts";
 import { legalise } from "./fuse/legalise.ts";
@@ -93,8 +93,6 @@ function steps(list: readonly Bound[], capabilities: Capabilities): Step[] {
   return list.map((bound) => ({
     ...bound,
     kernel: write(bound.region),
-    label: `${bound.region.family}: ${evaluated(bound.region)
-      .map((n) => n.op)
-      .join(" ")}`,
+    label: `${bound.region.family}: ${evaluated(bound.region).map(opName).join(" ")}`,
   }));
 }

@@ -1,3 +1,4 @@
+/** The tensor language, the compiler and the runtime: what programs and `*.kernel.ts` files are written with. */
 export { type Diagnostic, type Place, SinterError } from "./base/diagnostic.ts";
 export type { DType } from "./base/dtype.ts";
 export { Batch } from "./batch.ts";
@@ -19,6 +20,7 @@ export {
 } from "./ir/dim.ts";
 export type { Graph } from "./ir/graph.ts";
 export type { Manifest } from "./manifest/manifest.ts";
+export type { ManifestSet } from "./manifest/set.ts";
 export type { MemoryReport, MemoryRow } from "./plan/memory.ts";
 export { type CompileOptions, compile, type ExplainOptions, type ManifestOptions, Program } from "./program.ts";
 export {
@@ -35,6 +37,7 @@ export {
   profiles,
   type RunOptions,
   readTensors,
+  type UsageStore,
   type WaitOptions,
   type WarmupEvent,
   warmup,

@@ -1,3 +1,4 @@
+import { fail } from "./base/diagnostic.ts";
 import { type Compiled, type CompileOptions as CompilerOptions, compileGraph } from "./compiler.ts";
 import { checkDims, type Dims, dimsText, requireDims } from "./frontend/dims.ts";
 import { enter } from "./frontend/enter.ts";
@@ -7,6 +8,7 @@ import { type ExplainReport, makeReport } from "./fuse/explain.ts";
 import { bindGraph, type Graph, graphDims } from "./ir/graph.ts";
 import { print } from "./ir/print.ts";
 import type { Capabilities, Manifest } from "./manifest/manifest.ts";
+import { type ManifestSet, makeManifestSet } from "./manifest/set.ts";
 import { type MemoryReport, memoryReport } from "./plan/memory.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { profiles } from "./runtime/profiles.ts";
@@ -16,11 +18,13 @@ import type { InputName, StateName } from "./types.ts";
 type FuseMode = NonNullable<CompilerOptions["fuse"]>;
 const modes: readonly FuseMode[] = ["profit", "legal", "off"];
 
+/** Options of {@link compile}. */
 export interface CompileOptions<W extends string = string, D extends string = string> extends TraceOptions<W, D> {
   /** Which fusions to make: those that pay by measurement (`profit`, default), all that are legal, or none. */
   readonly fuse?: FuseMode;
 }
 
+/** What {@link Program.manifest} compiles for. */
 export interface ManifestOptions {
   /** A size for every named dim. */
   readonly dims?: Dims;
@@ -29,6 +33,12 @@ export interface ManifestOptions {
   readonly fuse?: FuseMode;
 }
 
+export interface ManifestSetOptions extends Omit<ManifestOptions, "dims"> {
+  /** Several sizes: each a size for every named dim. */
+  readonly dims: readonly Dims[];
+}
+
+/** What {@link Program.explain} assumes. */
 export interface ExplainOptions {
   /** Sizes of named dims; one that is left out is assumed to have its hint's size, and the report says so. */
   readonly dims?: Dims;
@@ -84,12 +94,26 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
    * compiler. `manifestToJson` writes it to a file.
    * @throws SinterError `unbound-dim` without a size for every named dim
    */
-  manifest(options?: ManifestOptions): Manifest {
-    const o = readOptions("manifest", options, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
+  manifest(options?: ManifestOptions): Manifest;
+  /**
+   * The same for several sizes: `warmup` compiles every kernel of them once, and `loadManifest` chooses by its `dims`.
+   * @throws SinterError `unbound-dim` where one of them lacks a named dim
+   */
+  manifest(options: ManifestSetOptions): ManifestSet;
+  manifest(options?: ManifestOptions | ManifestSetOptions): Manifest | ManifestSet {
+    const several = Array.isArray(options?.dims) ? (options.dims as readonly Dims[]) : undefined;
+    const given = (several ? { ...options, dims: undefined } : options) as ManifestOptions | undefined;
+    const o = readOptions("manifest", given, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
     const fuse = oneOf("manifest", "fuse", o.fuse, modes);
-    const dims = checkDims(o.dims ?? {}, this.dims.keys());
-    requireDims(dims, this.dims.keys(), (missing) => `bind them: manifest({ dims: { ${missing} } })`);
-    return this.compiled(dims, o.capabilities ?? profiles.base, fuse).manifest;
+    const at = (sizes: Dims): Manifest => {
+      const dims = checkDims(sizes, this.dims.keys());
+      requireDims(dims, this.dims.keys(), (missing) => `bind them: manifest({ dims: { ${missing} } })`);
+      return this.compiled(dims, o.capabilities ?? profiles.base, fuse).manifest;
+    };
+    if (!several) return at(o.dims ?? {});
+    if (several.length === 0)
+      fail("bad-option", "manifest: dims is an empty list", { hint: "list at least one set of sizes" });
+    return makeManifestSet(several.map((dims) => ({ dims, manifest: at(dims) })));
   }
 
   /**

@@ -125,6 +125,7 @@ export async function loadProgram(
     concurrency: undefined,
     strict: false,
     signal: undefined,
+    store: undefined,
     fuse: undefined,
   });
   checkGpu("load", gpu);
@@ -135,7 +136,7 @@ export async function loadProgram(
   const weights = valuesFor(program.traced, roles, "weight", o.weights);
   const state = valuesFor(program.traced, roles, "state", o.state);
   const { manifest } = program.compiled(dims, gpu.capabilities, fuse, gpu.checkMemory ? 256 : 0);
-  const { onProgress, concurrency, strict, signal } = o;
+  const { onProgress, concurrency, strict, signal, store } = o;
   const inner = await loadManifest(gpu, manifest, {
     weights: plainValues(manifest.weights, weights),
     state: plainValues(manifest.state, state),
@@ -143,6 +144,7 @@ export async function loadProgram(
     concurrency,
     strict,
     signal,
+    store,
   });
   return new Session(program, dims, inner);
 }

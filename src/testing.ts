@@ -1,3 +1,5 @@
+/** Assertions on what fuses, for test suites of any runner. */
+
 import { fail } from "./base/diagnostic.ts";
 import type { ExplainReport, KernelReport } from "./fuse/explain.ts";
 import type { ExplainOptions } from "./program.ts";

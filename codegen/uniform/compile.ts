@@ -1,9 +1,10 @@
 import { fail } from "../../src/base/diagnostic.ts";
 import type { KernelDefinition, KernelDType, KernelVariantOptions } from "../../src/frontend/define-kernel.ts";
-import { type Dim, dimNames, isSym, type Shape } from "../../src/ir/dim.ts";
+import { bindDim, type Dim, dimNames, isSym, type Shape, shapeSize } from "../../src/ir/dim.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
 import type { Capabilities } from "../../src/manifest/manifest.ts";
 import type {
+  ArgumentSpec,
   UniformCode,
   UniformKernel,
   UniformStep,
@@ -14,9 +15,9 @@ import { compile, type Program } from "../../src/program.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
 import { isScalarInput } from "../../src/wgsl/kernel.ts";
 import { Fitter, sizeExpr } from "./fit.ts";
-import { type Point, pointsFor } from "./points.ts";
-import { type Held, kernelsAt, lowered, type PointKernels } from "./regions.ts";
-import { NotUniform, type ScalarArgument, uniformKey, unify } from "./text.ts";
+import { farPoints, type Point, pointCount, pointsFor } from "./points.ts";
+import { type Held, kernelsAt, lowered, type PointKernels, type PointStep } from "./regions.ts";
+import { NotUniform, type ScalarArgument, skeletonOf, uniformKey, unify } from "./text.ts";
 
 /** Factors of the hinted sizes, tried in turn where a schedule changes between the points around one size. */
 const scales = [1, 0.72, 1.37, 2.1, 0.5];
@@ -85,9 +86,12 @@ function tensorsOf(graph: Graph): UniformTensor[] {
 const isState = (graph: Graph, name: string): boolean =>
   graph.inputs.some((n) => n.attrs.name === name && n.attrs.role === "state");
 
+/** The last variant takes all sizes, and tensors that begin at any element. */
+const any: KernelVariantOptions = { name: "any" };
+
 /** The texts for each capability profile; that with subgroups only where it makes a difference. */
 function codesOf(definition: KernelDefinition, program: Program, dtype: KernelDType): UniformCode[] {
-  const variants = [...(definition.variants ?? defaultVariants(program)), { name: "any" }];
+  const variants = [...(definition.variants ?? defaultVariants(program)), any];
   const made = variants.map((v) => variantOf(definition, program, dtype, v));
   return (["base", "subgroups"] as const).flatMap((profile): UniformCode[] => {
     const list = distinct(made.map((m) => m[profile]));
@@ -109,9 +113,7 @@ function defaultVariants(program: Program): KernelVariantOptions[] {
   const names = [...inputs, ...outputs.map((o) => o.node)].flatMap((n) =>
     innermost(n.type.shape).flatMap((d) => [...dimNames(d).keys()]),
   );
-  return names.length
-    ? [{ name: "aligned", multiples: Object.fromEntries([...new Set(names)].sort().map((n) => [n, 4])) }]
-    : [];
+  return [{ name: "aligned", multiples: Object.fromEntries([...new Set(names)].sort().map((n) => [n, 4])) }];
 }
 
 /** Capabilities that texts of a profile are written for. f16 texts need shader-f16. */
@@ -130,18 +132,21 @@ function variantOf(
   checkVariant(definition, program, v);
   const reasons: string[] = [];
   for (const scale of scales) {
-    const points = pointsFor(program.dims, v, scale);
     try {
-      const graphs = points.map((p) => lowered(program.bind(p)));
-      const kernels = (profile: Profile): PointKernels[] =>
-        graphs.map((g) => kernelsAt(g, capabilitiesOf(profile, dtype)));
+      const at = (point: Point): Sample => {
+        const graph = lowered(program.bind(point));
+        return { point, graph, kernels: kernelsAt(graph, capabilitiesOf("base", dtype), v === any) };
+      };
+      const samples = sampled(program, v, scale, at);
+      const points = samples.map((s) => s.point);
       const unite = (list: readonly PointKernels[]): UniformVariant =>
         united(v, points, derivedDims(program.graph), tensorsOf(program.graph), list);
-      const base = kernels("base");
-      const [first] = graphs as [Graph];
-      const same = texts(kernelsAt(first, capabilitiesOf("subgroups", dtype))) === texts(base[0] as PointKernels);
-      const made = unite(base);
-      return { base: made, subgroups: same ? made : unite(kernels("subgroups")) };
+      const withSubgroups = (s: Sample): PointKernels =>
+        kernelsAt(s.graph, capabilitiesOf("subgroups", dtype), v === any);
+      const [first] = samples as [Sample];
+      const base = unite(samples.map((s) => s.kernels));
+      const same = texts(withSubgroups(first)) === texts(first.kernels);
+      return { base, subgroups: same ? base : unite(samples.map(withSubgroups)) };
     } catch (e) {
       if (!(e instanceof NotUniform)) throw e;
       reasons.push(e.message);
@@ -157,6 +162,47 @@ function variantOf(
     },
   );
 }
+
+interface Sample {
+  readonly point: Point;
+  readonly graph: Graph;
+  readonly kernels: PointKernels;
+}
+
+/** Samples near the hints, and one far from them along each dim, where kernels of the same structure are still written. */
+function sampled(
+  program: Program,
+  v: KernelVariantOptions,
+  scale: number,
+  at: (point: Point) => Sample,
+): readonly Sample[] {
+  const near = pointsFor(program.dims, v, scale);
+  const out = near.slice(0, Math.max(2, pointCount - program.dims.size)).map(at);
+  const [first] = out as [Sample];
+  for (const points of farPoints(near, v).values()) {
+    for (const point of points) {
+      const far = indexable(program.graph, point) ? at(point) : undefined;
+      if (!far || !alike(far.kernels, first.kernels)) continue;
+      out.push(far);
+      break;
+    }
+  }
+  return [...out, ...near.slice(out.length).map(at)];
+}
+
+/** Is every tensor small enough for indices of 32 bits? */
+const indexable = (graph: Graph, point: Point): boolean =>
+  graph.nodes.every((n) => (bindDim(shapeSize(n.type.shape), point) as number) < 2 ** 31);
+
+const alike = (a: PointKernels, b: PointKernels): boolean =>
+  a.steps.length === b.steps.length &&
+  a.steps.every((s, i) => {
+    const t = b.steps[i] as PointStep;
+    return (
+      JSON.stringify([s.holds, s.kernel.units]) === JSON.stringify([t.holds, t.kernel.units]) &&
+      skeletonOf(s.kernel.wgsl) === skeletonOf(t.kernel.wgsl)
+    );
+  });
 
 const texts = (k: PointKernels): string => k.steps.map((s) => s.kernel.wgsl).join();
 
@@ -209,12 +255,8 @@ function united(
     ) {
       throw new NotUniform("its kernels read and write other tensors, or in other vectors, at different sizes");
     }
-    const { wgsl, args } = unify(
-      all.map((a) => a.kernel.wgsl),
-      fitter,
-      kernel.units,
-      s.scalars,
-    );
+    const texts = all.map((a) => a.kernel.wgsl);
+    const { wgsl, args } = kernel.own ? ownText(texts) : unify(texts, fitter, kernel.units, s.scalars);
     return {
       label: s.label,
       wgsl,
@@ -226,6 +268,9 @@ function united(
       })),
       args,
       groups: size(all.map((a) => a.kernel.groups)),
+      ...(kernel.own
+        ? { grid: [0, 1, 2].map((i) => size(all.map((a) => a.kernel.workgroups[i] as number))) as never }
+        : {}),
       workgroupSize: kernel.workgroupSize,
       requires: kernel.requires,
     };
@@ -235,10 +280,26 @@ function united(
     multiples: v.multiples ?? {},
     min: v.min ?? {},
     max: v.max ?? {},
-    align: Math.max(1, ...steps.flatMap((s) => s.args.flatMap((a) => (a.kind === "offset" ? [a.unit] : [])))),
+    align: Math.max(1, ...steps.flatMap(unitsOf)),
     scratch: first.scratch.map((_, i) => size(kernels.map((k) => k.scratch[i] as number))),
     steps,
   };
+}
+
+/** What the places of tensors are counted in; intermediate results begin at 0, and so must what a text of the user's own reads. */
+const unitsOf = ({ args, bindings, grid }: UniformStep): number[] =>
+  grid
+    ? bindings.flatMap((b) => (b.tensor === undefined ? [] : [ownAlign]))
+    : args.flatMap((a) => (a.kind === "offset" && bindings[a.binding]?.tensor !== undefined ? [a.unit] : []));
+
+/** Elements of two bytes in the alignment of a binding. */
+const ownAlign = 128;
+
+/** A text of the user's own, which sizes must not be part of. */
+function ownText(texts: readonly string[]): { readonly wgsl: string; readonly args: readonly ArgumentSpec[] } {
+  const [first] = texts as [string];
+  if (texts.every((t) => t === first)) return { wgsl: first, args: [] };
+  throw new NotUniform("a kernel in WGSL of your own has another text at other sizes");
 }
 
 const placeOf = (h: Held, tensors: readonly UniformTensor[]): { tensor: number } | { scratch: number } =>

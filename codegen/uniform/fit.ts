@@ -8,34 +8,26 @@ interface Candidate {
 }
 
 const powers = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384];
+/** What is often added to a multiple of something. */
+const offsets = [0, 1, -1];
 
 /** Finds the expression in sizes that gives a number at every point. */
 export class Fitter {
   readonly #points: readonly Point[];
-  readonly #tiers: (() => readonly Candidate[])[];
-  readonly #made: (readonly Candidate[])[] = [];
+  readonly #atoms: readonly Candidate[];
+  readonly #parts: readonly Candidate[];
+  readonly #names: readonly Candidate[];
+  /** The pool in order, simplest first, and by the ratios between a candidate's values: its multiples have the same. */
+  #pool: readonly Candidate[] = [];
+  readonly #byRatio = new Map<string, Candidate[]>();
   readonly #known = new Map<string, SizeExpr | undefined>();
 
   /** `derived`: sizes that the program's shapes are made of. */
   constructor(points: readonly Point[], derived: readonly Dim[]) {
     this.#points = points;
-    const names = Object.keys(points[0] ?? {});
-    const atoms = distinct([
-      ...names.map((n) => this.#candidate(n)),
-      ...derived.filter(isSym).map((d) => this.#dim(d)),
-    ]);
-    const monomials = distinct(products(products(products(atoms, atoms), atoms), atoms.slice(0, names.length)));
-    const quotients = (list: readonly Candidate[]): Candidate[] =>
-      list.flatMap((m) => powers.flatMap((c) => [this.#quotient("ceil", m, c), this.#quotient("floor", m, c)]));
-    const parts = quotients(atoms);
-    this.#tiers = [
-      () => monomials,
-      () => parts,
-      () => this.#differences(atoms),
-      () => quotients(monomials),
-      () => products(parts, [...parts, ...atoms]),
-      () => products(products(parts, parts), [...atoms, ...products(atoms, atoms)]),
-    ];
+    this.#names = Object.keys(points[0] ?? {}).map((n) => this.#candidate(n));
+    this.#atoms = distinct([...this.#names, ...derived.filter(isSym).map((d) => this.#dim(d))]);
+    this.#parts = this.#quotients(this.#atoms);
   }
 
   /** The simplest expression that has these values, the points' in order; undefined where there is none. */
@@ -47,18 +39,78 @@ export class Fitter {
   }
 
   #search(values: readonly number[]): SizeExpr | undefined {
-    for (const [i, make] of this.#tiers.entries()) {
-      this.#made[i] ??= make();
-      let best: { readonly expr: SizeExpr; readonly cost: number } | undefined;
-      for (const c of this.#made[i]) {
-        const line = lineThrough(c.at, values);
-        if (!line) continue;
-        const cost = Math.abs(Math.log2(line.scale)) + 4 * Math.abs(line.offset) + JSON.stringify(c.expr).length / 1000;
-        if (!best || cost < best.cost) best = { expr: plus(times(c.expr, line.scale), line.offset), cost };
-      }
-      if (best) return best.expr;
+    for (const offset of offsets) {
+      const rest = values.map((v) => v - offset);
+      const e = this.#multiple(rest) ?? this.#product(rest, this.#parts, 2);
+      if (e !== undefined) return plus(e, offset);
+    }
+    let best: { readonly expr: SizeExpr; readonly cost: number } | undefined;
+    for (const c of this.#pool) {
+      const line = lineThrough(c.at, values);
+      if (!line) continue;
+      const cost = Math.abs(Math.log2(line.scale)) + 4 * Math.abs(line.offset);
+      if (!best || cost < best.cost) best = { expr: plus(times(c.expr, line.scale), line.offset), cost };
+    }
+    return best?.expr ?? this.#sum(values);
+  }
+
+  /** A whole multiple of something in the pool. */
+  #multiple(values: readonly number[]): SizeExpr | undefined {
+    if (this.#pool.length === 0) this.#fill();
+    for (const c of this.#byRatio.get(ratios(values)) ?? []) {
+      const scale = (values[0] as number) / (c.at[0] as number);
+      if (Number.isInteger(scale) && scale > 0) return times(c.expr, scale);
     }
     return undefined;
+  }
+
+  /** A product of up to `depth` tile counts and something in the pool. */
+  #product(values: readonly number[], parts: readonly Candidate[], depth: number): SizeExpr | undefined {
+    const dividing = parts.filter((p) => p.at.every((v, i) => v > 1 && (values[i] as number) % v === 0));
+    for (const p of dividing) {
+      const rest = this.#multiple(values.map((v, i) => v / (p.at[i] as number)));
+      if (rest !== undefined) return ["mul", p.expr, rest];
+    }
+    if (depth === 1) return undefined;
+    for (const p of dividing) {
+      const rest = this.#product(
+        values.map((v, i) => v / (p.at[i] as number)),
+        dividing,
+        depth - 1,
+      );
+      if (rest !== undefined) return ["mul", p.expr, rest];
+    }
+    return undefined;
+  }
+
+  /** One size and a multiple of another one's tiles. */
+  #sum(values: readonly number[]): SizeExpr | undefined {
+    for (const a of this.#atoms) {
+      const rest = values.map((v, i) => v - (a.at[i] as number));
+      for (const c of this.#parts) {
+        const line = lineThrough(c.at, rest);
+        if (line) return plus(["add", a.expr, times(c.expr, line.scale)], line.offset);
+      }
+    }
+    return undefined;
+  }
+
+  #fill(): void {
+    const ownMonomials = monomials(this.#names, 4);
+    this.#pool = distinct([
+      ...this.#atoms,
+      ...monomials(this.#atoms, this.#atoms.length > 8 ? 3 : 4),
+      ...ownMonomials,
+      ...this.#parts,
+      ...this.#differences(),
+      ...this.#quotients(ownMonomials),
+    ]);
+    for (const c of this.#pool) {
+      const key = ratios(c.at);
+      const list = this.#byRatio.get(key);
+      if (list) list.push(c);
+      else this.#byRatio.set(key, [c]);
+    }
   }
 
   #candidate(expr: SizeExpr): Candidate {
@@ -69,16 +121,43 @@ export class Fitter {
     return { expr: sizeExpr(d), at: this.#points.map((p) => bindDim(d, p) as number) };
   }
 
-  #differences(atoms: readonly Candidate[]): Candidate[] {
-    const pairs = atoms.flatMap((a) => atoms.map((b) => [a, b] as const));
+  #differences(): Candidate[] {
+    const pairs = this.#atoms.flatMap((a) => this.#atoms.map((b) => [a, b] as const));
     return pairs
       .map(([a, b]): Candidate => ({ expr: ["sub", a.expr, b.expr], at: a.at.map((v, i) => v - (b.at[i] as number)) }))
       .filter((c) => c.at.every((v) => v > 0));
   }
 
-  #quotient(op: "ceil" | "floor", m: Candidate, by: number): Candidate {
-    return { expr: [op, m.expr, by], at: m.at.map((v) => (op === "ceil" ? Math.ceil(v / by) : Math.floor(v / by))) };
+  #quotients(list: readonly Candidate[]): Candidate[] {
+    return list.flatMap((m) =>
+      powers.flatMap((by): Candidate[] => [
+        { expr: ["ceil", m.expr, by], at: m.at.map((v) => Math.ceil(v / by)) },
+        { expr: ["floor", m.expr, by], at: m.at.map((v) => Math.floor(v / by)) },
+      ]),
+    );
   }
+}
+
+const ratios = (values: readonly number[]): string => {
+  let key = "";
+  for (const v of values) key += `${v / (values[0] as number)},`;
+  return key;
+};
+
+/** Products of up to `degree` candidates, fewest first. */
+function monomials(list: readonly Candidate[], degree: number): Candidate[] {
+  let level: readonly { readonly c: Candidate; readonly last: number }[] = list.map((c, last) => ({ c, last }));
+  const out = [...list];
+  for (let d = 2; d <= degree; d++) {
+    level = level.flatMap(({ c, last }) =>
+      list.slice(last).map((x, i) => ({
+        c: { expr: ["mul", c.expr, x.expr], at: c.at.map((v, k) => v * (x.at[k] as number)) } as Candidate,
+        last: last + i,
+      })),
+    );
+    out.push(...level.map((l) => l.c));
+  }
+  return out;
 }
 
 /** values = scale · x + offset at every point, with a whole, positive scale. */
@@ -97,13 +176,6 @@ function lineThrough(
 
 const times = (e: SizeExpr, n: number): SizeExpr => (n === 1 ? e : ["mul", e, n]);
 const plus = (e: SizeExpr, n: number): SizeExpr => (n === 0 ? e : n > 0 ? ["add", e, n] : ["sub", e, -n]);
-
-function products(a: readonly Candidate[], b: readonly Candidate[]): Candidate[] {
-  const made = a.flatMap((x) =>
-    b.map((y) => ({ expr: ["mul", x.expr, y.expr] as const, at: x.at.map((v, i) => v * (y.at[i] as number)) })),
-  );
-  return distinct([...a, ...made]);
-}
 
 /** Without those whose values another one has. */
 function distinct(list: readonly Candidate[]): Candidate[] {

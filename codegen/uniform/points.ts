@@ -4,13 +4,14 @@ import type { KernelVariantOptions } from "../../src/frontend/define-kernel.ts";
 /** Sizes of all named dims. */
 export type Point = Readonly<Record<string, number>>;
 
-/** Points that a kernel is compiled at. Fewer would leave a chance that a number agrees with a wrong expression. */
+/** Points that a kernel is compiled at, at least. Fewer would leave a chance that a number agrees with a wrong expression. */
 export const pointCount = 4;
 
 /**
  * Sizes near a dim's hint that have nothing in common: what the variant asks for, times odd numbers without common factors.
- * So a number in a kernel's text tells which sizes it is made of, and nothing divides by chance. They are one more than
- * multiples of a large power of two: the last tile has one row, and no guard of the others is left out for being needless.
+ * So a number in a kernel's text tells which sizes it is made of, and nothing divides by chance. They are a little more than
+ * multiples of a large power of two: the last tile has few rows, and no guard of the others is left out for being needless.
+ * How much more differs: else a size less one would be the same number as whole tiles less one.
  */
 export function pointsFor(
   dims: ReadonlyMap<string, number>,
@@ -26,7 +27,8 @@ export function pointsFor(
     const near = Math.max(low, Math.min((variant.hints?.[name] ?? hint) * scale, high * 0.7)) / unit;
     const step = 2 ** Math.min(7, Math.max(1, Math.floor(Math.log2(Math.max(1, near))) - 3));
     const sizes: number[] = [];
-    for (let n = Math.max(1, Math.floor(near / step)) * step + 1; sizes.length < pointCount; n += step) {
+    for (let begin = Math.max(1, Math.floor(near / step)) * step; sizes.length < pointCount; begin += step) {
+      const n = begin + ((2 * sizes.length + 1) % step);
       if (n * unit > high) {
         return fail(
           "bad-variant",
@@ -47,6 +49,37 @@ export function pointsFor(
   // Each dim's sizes in another order, so that they do not grow together.
   return Array.from({ length: pointCount }, (_, i) =>
     Object.fromEntries(columns.map((c, d) => c[(i * (d % 2 ? 1 : 3) + d) % pointCount] as readonly [string, number])),
+  );
+}
+
+/** How far from the hints: a number that is the same at sizes close together may still follow from them, as ceil(n / 256) does. */
+const reaches: readonly ((size: number) => number)[] = [
+  (n) => Math.max(3 * n, 1100),
+  (n) => Math.max(1.8 * n, 600),
+  (n) => 1.4 * n,
+];
+
+/** For each dim points at which it alone is much larger, the farthest first. */
+export function farPoints(
+  near: readonly Point[],
+  variant: KernelVariantOptions,
+): ReadonlyMap<string, readonly Point[]> {
+  const names = Object.keys(near[0] ?? {});
+  const unitOf = (name: string): number => variant.multiples?.[name] ?? 1;
+  const taken = names.flatMap((name) => near.map((p) => (p[name] as number) / unitOf(name)));
+  return new Map(
+    names.map((name, i) => {
+      const from = near[i % near.length] as Point;
+      const unit = unitOf(name);
+      const largest = Math.max(...near.map((p) => p[name] as number));
+      const points = reaches.flatMap((reach): Point[] => {
+        let n = Math.ceil(reach(largest) / unit / 128) * 128 + 5;
+        while (taken.some((u) => gcd(u, n) > 1)) n += 2;
+        if (n * unit > (variant.max?.[name] ?? Number.POSITIVE_INFINITY)) return [];
+        return [{ ...from, [name]: n * unit }];
+      });
+      return [name, points];
+    }),
   );
 }
 

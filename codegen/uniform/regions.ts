@@ -1,5 +1,6 @@
 import { fail } from "../../src/base/diagnostic.ts";
 import { tensorBytes } from "../../src/base/dtype.ts";
+import { opName } from "../../src/fuse/explain.ts";
 import { fuse } from "../../src/fuse/fuse.ts";
 import { inPlaceInputs } from "../../src/fuse/in-place.ts";
 import { legalise } from "../../src/fuse/legalise.ts";
@@ -33,7 +34,7 @@ export interface PointKernels {
 /** A graph of concrete shapes in the form that kernels are written for. */
 export function lowered(graph: Graph): Graph {
   const limit = 8;
-  return legalise(ownOutputs(legalise(optimise(graph, { parts: 1024 }), limit)), limit);
+  return legalise(ownOutputs(legalise(optimise(graph, { parts: 1024 }), limit, true)), limit, true);
 }
 
 /** Outputs that are one tensor become copies of it: each is a buffer of the caller's. */
@@ -52,8 +53,11 @@ function ownOutputs(g: Graph): Graph {
   );
 }
 
-/** The kernels of a lowered graph for a device, each with what its bindings hold. */
-export function kernelsAt(graph: Graph, capabilities: Capabilities): PointKernels {
+/**
+ * The kernels of a lowered graph for a device, each with what its bindings hold.
+ * @param anywhere tensors of the signature may begin at any element
+ */
+export function kernelsAt(graph: Graph, capabilities: Capabilities, anywhere: boolean): PointKernels {
   const scalars = graph.inputs.filter(isScalarInput).length;
   const { limits } = capabilities;
   // Scalars are words of the argument block and take no binding.
@@ -62,8 +66,17 @@ export function kernelsAt(graph: Graph, capabilities: Capabilities): PointKernel
   const { regions } = fuse(graph, { ...capabilities, limits: { ...roomy, ...unlimited } }, "legal");
   const ports = portsOf(graph);
   const scratch: Node[] = [];
+  // What a kernel of the user's replaces lies where the new value does.
+  const replaced = new Map(
+    regions.flatMap((r) =>
+      r.family === "opaque" ? [...inPlaceInputs(r)].map(([o, [n]]) => [placeOf(n as Node).root, o] as const) : [],
+    ),
+  );
   const holder = (n: Node): Held => {
-    const { root, offset } = placeOf(n);
+    const place = placeOf(n);
+    let { root } = place;
+    const { offset } = place;
+    for (let next = replaced.get(root); next; next = replaced.get(root)) root = next;
     if (root.op === "literal") {
       throw new NotUniform("it reads a table of constants; give that as an input");
     }
@@ -76,10 +89,10 @@ export function kernelsAt(graph: Graph, capabilities: Capabilities): PointKernel
   };
   checkReplaced(graph, regions);
   const steps = regions.map((r): PointStep => {
-    const slots = slotsFor(graph, r);
+    const slots = slotsFor(graph, r).map((s) => ({ ...s, anywhere: anywhere && ports.has(rootOf(s)) }));
     const bound = slots.filter((s) => !isScalarInput((s.input ?? s.output) as Node));
     return {
-      label: `${r.family}: ${[...new Set(r.members.map((n) => n.op))].join(" ")}`,
+      label: `${r.family}: ${[...new Set(r.members.filter((n) => n.op !== "result").map(opName))].join(" ")}`,
       kernel: writeKernel({ ...r, slots, uniform: true }, capabilities),
       holds: bound.map((s) => holder((s.output ?? s.input) as Node)),
       dtypes: bound.map((s) => ((s.input ?? s.output) as Node).type.dtype),
@@ -88,6 +101,8 @@ export function kernelsAt(graph: Graph, capabilities: Capabilities): PointKernel
   });
   return { steps, scratch: scratch.map((n) => tensorBytes(n.type.dtype, countOf(n))) };
 }
+
+const rootOf = (s: Slot): Node => placeOf((s.output ?? s.input) as Node).root;
 
 /** The tensors of the signature by their nodes. The next value of a state is the state. */
 const portsOf = (graph: Graph): Map<Node, string> =>
@@ -118,6 +133,7 @@ const statesOf = (graph: Graph): { readonly state: Node; readonly next: Node }[]
 /** Inputs, then outputs; a state and its next value in one. */
 function slotsFor(graph: Graph, r: Region): readonly Slot[] {
   const over = new Map<Node, Node>();
+  if (r.family === "opaque") for (const [o, [n]] of inPlaceInputs(r)) over.set(n as Node, o);
   for (const { state, next } of statesOf(graph)) {
     const output = r.outputs.find((n) => placeOf(n).root === next);
     const input = r.inputs.find((n) => placeOf(n).root === state);

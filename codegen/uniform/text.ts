@@ -32,6 +32,9 @@ function partsOf(wgsl: string): Parts {
   return { skeleton, tokens };
 }
 
+/** The text without its numbers: equal for kernels that differ by these alone. */
+export const skeletonOf = (wgsl: string): string => partsOf(wgsl).skeleton;
+
 /** What the texts of one kernel at several points have in common. */
 export interface Unified {
   readonly wgsl: string;
@@ -122,6 +125,7 @@ const typeOf = (a: ArgumentSpec): string => (a.kind === "float" ? "f32" : a.kind
 
 /** The text with its argument block, which is bound after the storage buffers. */
 function declared(body: string, args: readonly ArgumentSpec[], bindings: number): string {
+  if (args.length === 0) return body;
   const struct = [
     `struct Args { ${args.map((a, i) => `a${i}: ${typeOf(a)}`).join(", ")} }`,
     `@group(0) @binding(${bindings}) var<uniform> args: Args;`,

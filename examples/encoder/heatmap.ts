@@ -3,7 +3,7 @@ const ramp = [17, 18, 24, 30, 36, 72, 108, 144, 180, 221, 227];
 const shades = [" ", "░", "▒", "▓", "█"];
 
 /** Letters that name rows and columns: a-z, then A-Z, then numbers. */
-export const rowName = (index: number): string =>
+const rowName = (index: number): string =>
   index < 26 ? String.fromCharCode(97 + index) : index < 52 ? String.fromCharCode(39 + index) : String(index);
 
 /** Position of a value in a scale of `steps` from `low` to 1; 0 for what is below and for NaN. */

@@ -29,9 +29,9 @@ interface Linear {
 }
 
 /** Sentences a run. */
-export const B = dim("B", { hint: 12 });
+const B = dim("B", { hint: 12 });
 /** Tokens of the longest sentence. */
-export const T = dim("T", { hint: 16 });
+const T = dim("T", { hint: 16 });
 
 /** `ids` holds token ids padded with anything to [B, T]; `lengths` holds how many of them count. */
 export const specs = { ids: i32(B, T), lengths: i32(B), params: weightTree((shape) => f32(...shape)) };

@@ -1,5 +1,5 @@
 /** Uniform numbers in [0, 1) by splitmix32, a function of the seeds alone. */
-export function generator(...seeds: readonly number[]): () => number {
+function generator(...seeds: readonly number[]): () => number {
   let state = 0;
   const next = (): number => {
     state = (state + 0x9e3779b9) | 0;

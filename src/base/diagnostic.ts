@@ -17,10 +17,10 @@ export interface Diagnostic {
   readonly place?: Place;
 }
 
-/** Reads source text for code frames; installed by the Node entry, absent in browsers. */
-let readSource: ((file: string) => string | undefined) | undefined;
-export function setSourceReader(read: (file: string) => string | undefined): void {
-  readSource = read;
+/** Shows the source around a place; absent where nothing notes places, so that pages that only run kernels do without. */
+let frameOf: ((place: Place) => string | undefined) | undefined;
+export function showFrames(frame: (place: Place) => string | undefined): void {
+  frameOf = frame;
 }
 
 /** The only error class the library throws for bad input; `diagnostic` is its data form. */
@@ -44,28 +44,10 @@ export function formatDiagnostic(d: Diagnostic): string {
   const lines = [`${d.message} [${d.code}]`];
   if (d.place) {
     lines.push(`  at ${d.place.file}:${d.place.line}:${d.place.column}`);
-    const frame = codeFrame(d.place);
+    const frame = frameOf?.(d.place);
     if (frame) lines.push(frame);
   }
   if (d.cause) lines.push(`  cause: ${d.cause}`);
   if (d.hint) lines.push(`  next: ${d.hint}`);
   return lines.join("\n");
-}
-
-/** Two lines of context above and below the place, with a caret under the column; undefined when the source cannot be read. */
-export function codeFrame(place: Place): string | undefined {
-  const text = readSource?.(place.file);
-  if (text === undefined) return undefined;
-  const lines = text.split("\n");
-  if (place.line > lines.length) return undefined;
-  const first = Math.max(1, place.line - 2);
-  const last = Math.min(lines.length, place.line + 2);
-  const width = String(last).length;
-  const out: string[] = [];
-  for (let n = first; n <= last; n++) {
-    const mark = n === place.line ? ">" : " ";
-    out.push(`  ${mark} ${String(n).padStart(width)} | ${lines[n - 1] ?? ""}`);
-    if (n === place.line) out.push(`    ${" ".repeat(width)} | ${" ".repeat(Math.max(0, place.column - 1))}^`);
-  }
-  return out.join("\n");
 }

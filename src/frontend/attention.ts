@@ -7,6 +7,7 @@ import { mean, sum } from "./reductions.ts";
 import { exactly, node, type Tensor, wrap } from "./tensor.ts";
 import { cast, reciprocal } from "./unary.ts";
 
+/** Options of {@link attention}. */
 export interface AttentionOptions {
   /** Added to the scores before the softmax; broadcasts to [..., heads, T, S]. */
   readonly mask?: Tensor;
@@ -31,6 +32,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options?: AttentionOp
   });
 }
 
+/** Options of {@link rope}. */
 export interface RopeOptions {
   /** The base of the frequencies, 10000 by default. */
   readonly base?: number;
@@ -56,6 +58,7 @@ export function embedding(table: Tensor, ids: Tensor): Tensor {
   return enter((b) => wrap(b.add("embedding", [node("embedding", table, "table"), node("embedding", ids, "ids")])));
 }
 
+/** Options of {@link crossEntropy}. */
 export interface CrossEntropyOptions {
   /** `mean` (default) or `sum` of the losses, or `none` for one a target. */
   readonly reduction?: "mean" | "sum" | "none";

@@ -6,6 +6,7 @@ import { enter } from "./enter.ts";
 import { readOptions } from "./options.ts";
 import { node, type Tensor, wrap } from "./tensor.ts";
 
+/** Options of {@link matmul}. */
 export interface MatmulOptions {
   /** Use `a` with its last two axes exchanged. */
   readonly transposeA?: boolean;

@@ -1,4 +1,5 @@
 import { fail, type Place } from "../base/diagnostic.ts";
+import type { Kernel } from "../manifest/kernel-module.ts";
 import { enter } from "./enter.ts";
 import { oneOf, readOptions } from "./options.ts";
 import { f16, f32, type TensorSpec } from "./spec.ts";
@@ -24,6 +25,7 @@ export interface KernelVariantOptions {
   readonly hints?: Readonly<Record<string, number>>;
 }
 
+/** What {@link defineKernel} builds, for which inputs and sizes. */
 export interface KernelOptions<S> {
   /** An identifier; names the generated module and its export. */
   readonly name: string;
@@ -47,6 +49,12 @@ export class KernelDefinition<S = SpecTree> {
   readonly donate: readonly string[];
   readonly variants: readonly KernelVariantOptions[] | undefined;
   readonly place: Place | undefined;
+  // What the module has that a build makes of this: a bundler plugin puts it in the place of the source, whose types stay.
+  declare readonly tensors: Kernel["tensors"];
+  declare readonly sizes: Kernel["sizes"];
+  declare readonly scalars: Kernel["scalars"];
+  declare readonly count: Kernel["count"];
+  declare readonly code: Kernel["code"];
   readonly #inputs: KernelOptions<S>["inputs"];
   readonly #fn: (inputs: Traced<S>) => TensorTree;
 

@@ -9,12 +9,14 @@ import { describe, isTensor, lift, node, type Tensor, wrap } from "./tensor.ts";
 /** Where a block begins, one entry for each axis: integers from 0, or scalars (i32, u32) known when the program runs. */
 export type Starts = readonly (Tensor | number)[];
 
+/** Which block {@link dynamicSlice} takes. */
 export interface DynamicSliceOptions {
   readonly starts: Starts;
   /** The result's shape. */
   readonly sizes: Shape;
 }
 
+/** Where {@link dynamicUpdateSlice} writes. */
 export interface DynamicUpdateSliceOptions {
   readonly starts: Starts;
 }

@@ -3,7 +3,7 @@ import { isTensor, type Tensor, wrap } from "./tensor.ts";
 import { isBranch } from "./tree.ts";
 
 /** The value with every tensor in its trees replaced; what is neither a tensor nor a tree stays as it is. */
-export function mapTensors(v: unknown, fn: (t: Tensor) => unknown): unknown {
+function mapTensors(v: unknown, fn: (t: Tensor) => unknown): unknown {
   if (isTensor(v)) return fn(v);
   if (!isBranch(v)) return v;
   if (Array.isArray(v)) return v.map((e) => mapTensors(e, fn));

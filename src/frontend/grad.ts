@@ -8,6 +8,7 @@ import { readOptions } from "./options.ts";
 import { describe, isTensor, type Tensor, wrap } from "./tensor.ts";
 import { flatten, mapTree } from "./tree.ts";
 
+/** Options of {@link grad} and {@link valueAndGrad}. */
 export interface GradOptions {
   /** The function returns `[loss, aux]`; `aux` is any value, handed through without a derivative. */
   readonly aux?: boolean;
@@ -21,11 +22,14 @@ export type ValueAndGrad<P, A extends readonly unknown[]> = <Q extends P>(
   params: Q,
   ...rest: A
 ) => { readonly value: Tensor; readonly grad: Q };
+/** As {@link ValueAndGrad}, with what the function hands through. */
 export type ValueAndGradAux<P, A extends readonly unknown[], X> = <Q extends P>(
   params: Q,
   ...rest: A
 ) => { readonly value: Tensor; readonly grad: Q; readonly aux: X };
+/** The gradient of a function by its first argument, a tree shaped like it. */
 export type Grad<P, A extends readonly unknown[]> = <Q extends P>(params: Q, ...rest: A) => Q;
+/** As {@link Grad}, with what the function hands through. */
 export type GradAux<P, A extends readonly unknown[], X> = <Q extends P>(
   params: Q,
   ...rest: A

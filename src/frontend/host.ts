@@ -18,7 +18,9 @@ export type TypedArray =
   | Uint16Array
   | Uint32Array;
 
+/** Elements nested by axes: [[1, 2], [3, 4]] has shape [2, 2]. */
 export type NestedNumbers = readonly (number | boolean | NestedNumbers)[];
+/** Elements of a tensor, in a flat array or nested as its shape is. */
 export type HostData = TypedArray | NestedNumbers;
 
 /** Elements on the CPU as programs take them: f32 and f16 in a Float32Array, i32, u32, and bool in a Uint8Array. */

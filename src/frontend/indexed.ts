@@ -32,6 +32,7 @@ export function gatherElements(data: Tensor, indices: Tensor, options?: AxisOpti
   });
 }
 
+/** Options of {@link gatherND}. */
 export interface GatherNDOptions {
   /** Leading axes that data and indices share; 0 by default. */
   readonly batchDims?: number;
@@ -45,13 +46,16 @@ export function gatherND(data: Tensor, indices: Tensor, options?: GatherNDOption
   });
 }
 
+/** How an update joins the element it hits; `none` replaces it. */
 export type ScatterReduction = "none" | "add" | "mul" | "min" | "max";
 const reductions: readonly ScatterReduction[] = ["none", "add", "mul", "min", "max"];
 
+/** Options of {@link scatterND}. */
 export interface ScatterNDOptions {
   /** How an update joins the element it hits; `none` (default) replaces it, the last of several winning. */
   readonly reduction?: ScatterReduction;
 }
+/** Options of {@link scatterElements}. */
 export interface ScatterOptions extends AxisOptions, ScatterNDOptions {}
 
 /**
@@ -98,6 +102,7 @@ export function scatterAdd(data: Tensor, indices: Tensor, updates: Tensor, optio
   });
 }
 
+/** Options of {@link oneHot}. */
 export interface OneHotOptions {
   /** The number of classes. */
   readonly depth: Dim;

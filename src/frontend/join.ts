@@ -5,6 +5,7 @@ import { enter } from "./enter.ts";
 import { readOptions } from "./options.ts";
 import { describe, node, type Tensor, wrap } from "./tensor.ts";
 
+/** Options of ops along one axis. */
 export interface AxisOptions {
   /** An axis, a negative one counting from the end. */
   readonly axis?: number;

@@ -34,6 +34,7 @@ export function constant(value: number | boolean | HostData, shape?: Shape, dtyp
   });
 }
 
+/** Options of {@link iota}. */
 export interface IotaOptions {
   /** The axis along which values count; the last by default. */
   readonly axis?: number;

@@ -21,6 +21,7 @@ const alongAxis = (op: string, x: Tensor, options: AxisOptions | undefined): Ten
     return wrap(b.add(op, [arg], { axis: resolveAxis(op, axis, arg.type.shape.length) }));
   });
 
+/** What all normalisations but {@link rmsNorm} take. */
 export interface AffineOptions {
   /** Multiplies the normalised values. */
   readonly scale?: Tensor;
@@ -31,6 +32,7 @@ export interface AffineOptions {
 }
 const affine = { scale: undefined, bias: undefined, epsilon: 1e-5 };
 
+/** Options of {@link layerNorm}. */
 export interface LayerNormOptions extends AffineOptions {
   /** The axes to normalise over, the last by default; scale and bias have their sizes, in this order. */
   readonly axes?: number | readonly number[];
@@ -49,6 +51,7 @@ export function layerNorm(x: Tensor, options?: LayerNormOptions): Tensor {
   });
 }
 
+/** Options of {@link rmsNorm}. */
 export interface RmsNormOptions {
   /** Multiplies the normalised values. */
   readonly scale?: Tensor;
@@ -72,6 +75,7 @@ export function rmsNorm(x: Tensor, options?: RmsNormOptions): Tensor {
   });
 }
 
+/** Options of {@link batchNorm}. */
 export interface BatchNormOptions extends AffineOptions {
   /** The channel axis, 1 by default; mean, variance, scale and bias have its size. */
   readonly axis?: number;
@@ -88,6 +92,7 @@ export function batchNorm(x: Tensor, mean: Tensor, variance: Tensor, options?: B
   });
 }
 
+/** Options of {@link groupNorm}. */
 export interface GroupNormOptions extends AffineOptions {
   /** The number of groups of channels (axis 1), a divisor of the channels. */
   readonly groups: number;
@@ -101,6 +106,7 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   });
 }
 
+/** Options of {@link instanceNorm}. */
 export interface InstanceNormOptions extends AffineOptions {
   /** `nchw` (default): channels are axis 1; `nhwc`: the last. */
   readonly layout?: "nchw" | "nhwc";

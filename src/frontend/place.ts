@@ -1,4 +1,8 @@
-import type { Place } from "../base/diagnostic.ts";
+import { codeFrame } from "../base/code-frame.ts";
+import { type Place, showFrames } from "../base/diagnostic.ts";
+
+// Where places are noted, errors show the lines around them.
+showFrames(codeFrame);
 
 /** `at f (file:1:2)`, `at file:1:2` */
 const v8 = /^\s*at (?:.*? \((.+):(\d+):(\d+)\)|(?:async )?(.+?):(\d+):(\d+))$/;

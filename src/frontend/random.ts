@@ -27,6 +27,7 @@ export function randomBits(seed: Tensor, shape: Shape): Tensor {
   return draw("randomBits", "philox", seed, shape);
 }
 
+/** Options of {@link uniform}. */
 export interface UniformOptions {
   /** The least value, 0 by default. */
   readonly low?: number;
@@ -44,6 +45,7 @@ export function uniform(seed: Tensor, shape: Shape, options?: UniformOptions): T
   });
 }
 
+/** Options of {@link normal}. */
 export interface NormalOptions {
   /** 0 by default. */
   readonly mean?: number;
@@ -61,6 +63,7 @@ export function normal(seed: Tensor, shape: Shape, options?: NormalOptions): Ten
   });
 }
 
+/** Options of {@link bernoulli}. */
 export interface BernoulliOptions {
   /** The probability of true, 0.5 by default. */
   readonly p?: number;

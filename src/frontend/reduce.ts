@@ -8,6 +8,7 @@ import { describe, exactly, isTensor, lift, node, type Tensor, type TensorLike, 
 
 type Each<S, T> = { readonly [K in keyof S]: T };
 
+/** What {@link reduce} combines, and how. */
 export interface CombineOptions<S extends readonly Tensor[]> extends ReduceOptions {
   /** For each state the value that leaves any other unchanged when combined with it. */
   readonly identity: Each<S, number | boolean>;

@@ -3,6 +3,7 @@ import { enter } from "./enter.ts";
 import { readOptions } from "./options.ts";
 import { isTensor, node, nodes, type Tensor, type TensorLike, wrap } from "./tensor.ts";
 
+/** Options of reductions. */
 export interface ReduceOptions {
   /** Axes to reduce, negative ones counting from the end; all by default. */
   readonly axes?: number | readonly number[];
@@ -75,6 +76,7 @@ export function max(x: TensorLike, y?: TensorLike | ReduceOptions): Tensor {
   return extremum("max", x, y);
 }
 
+/** Options of {@link argMax} and {@link argMin}. */
 export interface ArgOptions {
   /** The axis to search along; the last by default. */
   readonly axis?: number;

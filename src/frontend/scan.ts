@@ -3,6 +3,7 @@ import { enter } from "./enter.ts";
 import { readOptions } from "./options.ts";
 import { node, type Tensor, wrap } from "./tensor.ts";
 
+/** Options of {@link cumSum}. */
 export interface CumSumOptions {
   /** The axis to sum along; the last by default. */
   readonly axis?: number;

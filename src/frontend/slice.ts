@@ -6,6 +6,7 @@ import { readOptions } from "./options.ts";
 import { type Bound, part, type SliceRange } from "./slice-range.ts";
 import { node, type Tensor, wrap } from "./tensor.ts";
 
+/** Options of {@link slice}; what is left out is the whole axis, step 1. */
 export interface SliceOptions {
   readonly starts?: readonly Bound[];
   readonly ends?: readonly Bound[];

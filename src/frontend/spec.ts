@@ -5,7 +5,7 @@ import { enter } from "./enter.ts";
 import { describe } from "./tensor.ts";
 
 /** The most axes a tensor may have. */
-export const maxRank = 8;
+const maxRank = 8;
 
 /** dtype and shape of an input of a program. */
 export class TensorSpec<D extends DType = DType> {

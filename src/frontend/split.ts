@@ -6,6 +6,7 @@ import { readOptions } from "./options.ts";
 import { quotient } from "./sizes.ts";
 import { node, type Tensor, wrap } from "./tensor.ts";
 
+/** Into what {@link split} divides an axis: `parts` or `sizes`. */
 export interface SplitOptions extends AxisOptions {
   /** The number of equal parts. */
   readonly parts?: number;

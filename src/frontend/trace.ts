@@ -8,7 +8,9 @@ import { TensorSpec } from "./spec.ts";
 import { describe, isTensor, type Tensor, wrap } from "./tensor.ts";
 import { flatten, type Leaf, type MapTree, mapTree, type Tree } from "./tree.ts";
 
+/** The inputs of a program: a spec, or an object or array of such. */
 export type SpecTree = Tree<TensorSpec>;
+/** The results of a traced function: a tensor, or an object or array of such. */
 export type TensorTree = Tree<Tensor>;
 /** The tensors a traced function gets for its specs. */
 export type Traced<S> = MapTree<S, TensorSpec, Tensor>;

@@ -152,6 +152,7 @@ export function not(x: Tensor): Tensor {
   return unary("not", x);
 }
 
+/** Options of {@link gelu}. */
 export interface GeluOptions {
   /** `none` (default): by the error function; `tanh`: the approximation 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
   readonly approximate?: "none" | "tanh";
@@ -166,6 +167,7 @@ export function gelu(x: Tensor, options?: GeluOptions): Tensor {
   });
 }
 
+/** The parameter of {@link elu} and {@link leakyRelu}. */
 export interface AlphaOptions {
   readonly alpha?: number;
 }
@@ -178,6 +180,7 @@ export function leakyRelu(x: Tensor, options?: AlphaOptions): Tensor {
   return enter(() => unary("leakyRelu", x, readOptions("leakyRelu", options, { alpha: 0.01 })));
 }
 
+/** Options of {@link hardSigmoid}. */
 export interface HardSigmoidOptions {
   /** Slope, 0.2 by default. */
   readonly alpha?: number;

@@ -52,6 +52,7 @@ export function expand(x: Tensor, shape: readonly Dim[]): Tensor {
   return enter((b) => wrap(b.add("expand", [node("expand", x)], { shape: checkShape("expand", shape) })));
 }
 
+/** Options of ops on any number of axes. */
 export interface AxesOptions {
   /** Axes, negative ones counting from the end. */
   readonly axes?: number | readonly number[];
@@ -99,6 +100,7 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
   });
 }
 
+/** Options of {@link pad}. */
 export interface PadOptions {
   /** Elements added before the first, for every axis or all alike; 0 by default. */
   readonly low?: number | readonly number[];
@@ -141,6 +143,7 @@ function perAxis(op: string, what: string, given: number | readonly number[], ra
   return list;
 }
 
+/** Options of {@link triangular}. */
 export interface TriangularOptions {
   /** Keep the upper triangle (default), else the lower. */
   readonly upper?: boolean;

@@ -36,6 +36,7 @@ export interface EdgeReport {
   readonly detail: string;
 }
 
+/** What a program becomes: its kernels, what passes between them and why they are several. */
 export interface ExplainReport {
   /** Lines before the table: assumed sizes, for one. */
   readonly notes: readonly string[];
@@ -95,7 +96,7 @@ export function reportKernel(
     name,
     family: region.family,
     variant,
-    ops: nodes.map((n) => n.op),
+    ops: nodes.map(opName),
     reads,
     writes,
     bytesRead: sum(reads),
@@ -106,6 +107,9 @@ export function reportKernel(
   };
 }
 
+/** What people call what a node does. */
+export const opName = (n: Node): string => (n.op === "wgsl" ? `wgsl:${n.attrs.name}` : n.op);
+
 const nameOf = (n: Node): string => (n.op === "input" ? (n.attrs.name as string) : `%${n.id}`);
 
 const starts: Readonly<Record<string, string>> = {
@@ -114,6 +118,7 @@ const starts: Readonly<Record<string, string>> = {
   row: "a reduction reads whole rows of its operand: they must be complete before it starts",
   scan: "a scan reads a whole line of its operand: it must be complete before it starts",
   scatter: "a scatter reads every update for each element: they must be complete before it starts",
+  opaque: "a kernel in WGSL of your own reads whole tensors: they must be complete before it starts",
   pointwise: "stored for several readers: computing it again would move more bytes",
 };
 
@@ -132,11 +137,11 @@ export function reportEdges(
       writers.delete(i);
       if (writers.size === 0) return [];
       const reader = firstReader(r, n);
-      const refusal = refusals.get(reader) ?? refusals.get(n);
+      const refusal = r.family === "opaque" ? undefined : (refusals.get(reader) ?? refusals.get(n));
       return [...writers].map((from) => ({
         from: names[from] as string,
         to: names[i] as string,
-        op: reader.op,
+        op: opName(reader),
         bytes: bytesOf(n),
         reason: refusal?.reason ?? (r.family === "pointwise" ? "shared" : "whole-operand"),
         detail: refusal?.detail ?? (starts[r.family] as string),

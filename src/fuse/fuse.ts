@@ -1,4 +1,4 @@
-import { type Graph, type Node, usersOf } from "../ir/graph.ts";
+import { type Graph, GraphBuilder, type Node, usersOf } from "../ir/graph.ts";
 import { attentionKernels } from "../ir/ops/attention-type.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
@@ -29,13 +29,14 @@ const familyOf: Readonly<Record<string, Family>> = {
   scatterElements: "scatter",
   scatterND: "scatter",
   dynamicUpdateSlice: "scatter",
+  wgsl: "opaque",
 };
 
 /** Groups the nodes of a graph of primitive rows into regions, in an order in which they can run. */
 export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): FuseResult {
-  // What must be in memory: results, and the arguments of packs.
-  const packed = graph.nodes.flatMap((n) => (n.op === "pack" ? n.args.filter((a) => !isZero(a)) : []));
-  const roots = new Set([...graph.outputs.map((o) => o.node), ...packed].map(storedRoot));
+  // What must be in memory: results, and the arguments of packs and of the user's own kernels.
+  const whole = graph.nodes.flatMap(storedWhole);
+  const roots = new Set([...graph.outputs.map((o) => o.node), ...whole].map(storedRoot));
   const users = usersOf(graph);
   const bindings = new BindingCount(graph, capabilities);
   const rides: Rides = mode === "off" ? { nodes: graph.nodes, productOf: new Map() } : findRides(graph);
@@ -70,6 +71,10 @@ export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): 
   return { regions: inOrder(f), refusals: f.refusals };
 }
 
+/** Arguments that are read from memory as they are. */
+const storedWhole = (n: Node): readonly Node[] =>
+  n.op === "wgsl" ? n.args : n.op === "pack" ? n.args.filter((a) => !isZero(a)) : [];
+
 function store(f: Fuser, n: Node): void {
   if (!isStored(n) && !f.grouping.writes(n)) home(f, n);
 }
@@ -80,6 +85,9 @@ function place(f: Fuser, n: Node): void {
     grouping.own(grouping.owner.get(n.args[0] as Node) as Group, n);
     return;
   }
+  // Before anything reads it: who does must know the kernels that it depends on.
+  for (const a of storedWhole(n)) store(f, storedRoot(a));
+  if (n.op === "pack") return;
   if (isAnchor(n)) {
     const reduces = rowOf(n.op).kind === "reduction";
     if (reduces && f.mode !== "off" && joinRow(f, n)) return;
@@ -87,11 +95,6 @@ function place(f: Fuser, n: Node): void {
     const space = reduces ? shapeOf(n.args[0] as Node) : shapeOf(n);
     const g = grouping.open(family, space, reduces ? (n.attrs.axes as number[]) : []);
     grouping.own(g, n);
-    return;
-  }
-  if (n.op === "pack") {
-    // Before anything reads it: who does must know the kernels that it depends on.
-    for (const a of n.args) if (!isZero(a)) store(f, storedRoot(a));
     return;
   }
   if (f.mode === "off") {
@@ -135,7 +138,7 @@ function inOrder(f: Fuser): Region[] {
     done.add(g);
     for (const h of [...grouping.needs(g)].sort((a, b) => a.id - b.id)) visit(h);
     const members = [...g.members].sort((a, b) => a.id - b.id);
-    const outputs = members.filter((m) => stored.has(m));
+    const outputs = g.family === "opaque" ? everyResult(g) : members.filter((m) => stored.has(m));
     if (outputs.length === 0) return;
     const { id: _, ...rest } = g;
     out.push({
@@ -148,4 +151,12 @@ function inOrder(f: Fuser): Region[] {
   };
   for (const g of grouping.groups) visit(g);
   return out;
+}
+
+/** A kernel of the user's binds all its results, those that nobody reads too. */
+function everyResult(g: Group): Node[] {
+  const [node] = g.anchors as [Node];
+  const known = new Map([...g.members].flatMap((m) => (m.op === "result" ? [[m.attrs.index, m] as const] : [])));
+  const b = new GraphBuilder(node.place);
+  return b.results(node).map((r, i) => known.get(i) ?? r);
 }

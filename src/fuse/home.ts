@@ -34,7 +34,7 @@ export function home(f: Fuser, n: Node): void {
 function storeThroughView(f: Fuser, n: Node): boolean {
   const base = permutedFrom(n);
   const g = f.grouping.owner.get(base);
-  if (base === n || !g || g.family === "scan" || g.family === "scatter") return false;
+  if (base === n || !g || ["scan", "scatter", "opaque"].includes(g.family)) return false;
   const words = n.type.dtype !== "f16" || f.capabilities.features.f16;
   if (!words || countOf(base) !== g.space.reduce((p, d) => p * d, 1) || overLimit(f, g, [n])) return false;
   if (g.axes.length && countOf(base) === rowsOf(g)) return false;

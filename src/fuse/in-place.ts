@@ -1,8 +1,9 @@
 import type { Node } from "../ir/graph.ts";
 import { type Index, ravel, unravel, variable } from "../ir/index-expr.ts";
+import { ownBindings } from "../ir/ops/wgsl.ts";
 import { rowOf } from "../ir/ops.ts";
 import { pointOf, rowsOf } from "./groups.ts";
-import { countOf, permutedFrom, placeOf, readsOf, shapeOf } from "./pull.ts";
+import { boundBy, countOf, permutedFrom, placeOf, readsOf, shapeOf } from "./pull.ts";
 import type { Region } from "./region.ts";
 
 /** Anchors that are their first argument with some elements replaced: written over it, they touch these alone. */
@@ -28,11 +29,22 @@ export function inPlaceInputs(region: Region): ReadonlyMap<Node, readonly Node[]
     return out;
   }
   const [anchor] = region.anchors;
+  if (anchor && family === "opaque") return sharedOperands(region, anchor);
   if (anchor && updates.has(anchor.op) && region.outputs.length === 1 && region.outputs[0] === anchor) {
     const [base, ...rest] = anchor.args as [Node, ...Node[]];
     const { root } = placeOf(base);
     const input = region.inputs.find((n) => n === base || (n === root && countOf(n) === countOf(base)));
     if (input && !rest.some((n) => reaches(region, n, input))) out.set(anchor, [input]);
+  }
+  return out;
+}
+
+/** The operands that a kernel of the user's replaces: one buffer of its text is both, so that these are no mere offers. */
+function sharedOperands(region: Region, anchor: Node): ReadonlyMap<Node, readonly Node[]> {
+  const out = new Map<Node, readonly Node[]>();
+  for (const b of ownBindings(anchor.attrs)) {
+    const output = region.outputs.find((n) => n.attrs.index === b.result);
+    if (output && b.argument !== undefined) out.set(output, [boundBy(anchor.args[b.argument] as Node)]);
   }
   return out;
 }

@@ -30,8 +30,8 @@ export function absorb(f: Fuser, n: Node): void {
 }
 
 function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
-  if (g.family === "scan" || g.family === "scatter") {
-    return { reason: "family", detail: `a ${g.family} kernel has no epilogue` };
+  if (g.family === "scan" || g.family === "scatter" || g.family === "opaque") {
+    return { reason: "family", detail: `${kernelOf(g)} has no epilogue` };
   }
   const at = pointOf(g).of(n);
   const rides = !at && followsRider(f, g, n);
@@ -56,6 +56,9 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
   }
   return undefined;
 }
+
+const kernelOf = (g: Group): string =>
+  g.family === "opaque" ? "a kernel in WGSL of your own" : `a ${g.family} kernel`;
 
 const needsWords = (f: Fuser, n: Node): boolean => n.type.dtype === "f16" && !f.capabilities.features.f16;
 
@@ -90,7 +93,7 @@ export function joinRow(f: Fuser, n: Node): boolean {
   const axes = n.attrs.axes as number[];
   for (const g of [...producerGroups(f, n), ...rowSiblings(f, n, { space, axes })]) {
     if (g.family !== "row") {
-      f.refusals.set(n, { reason: "family", detail: `a reduction needs whole rows of a ${g.family} kernel's result` });
+      f.refusals.set(n, { reason: "family", detail: `a reduction needs whole rows of the result of ${kernelOf(g)}` });
       continue;
     }
     if (!sameRows(g, { space, axes })) {

@@ -1,14 +1,18 @@
 import { type Graph, GraphBuilder, makeGraph, type Node, rewriteGraph } from "../ir/graph.ts";
+import { separateOperands } from "./own-operands.ts";
 import { separatePacks } from "./packs.ts";
 import { isAnchor, isStored, storesOf } from "./pull.ts";
 
 /**
  * Brings a graph of primitive rows into the form that kernels are written for: kernels of f16 operands accumulate and
  * finish in f32 with the rounding cast after them, a concat has few enough operands to bind, every argument of a pack has
- * one place, and every output is computed by some kernel (an output that is an input becomes a copy).
+ * one place, every output is computed by some kernel (an output that is an input becomes a copy), and kernels of the user's
+ * have operands of their own. `uniform`: for kernels whose sizes are data.
  */
-export function legalise(graph: Graph, bindingLimit: number): Graph {
+export function legalise(graph: Graph, bindingLimit: number, uniform = false): Graph {
+  const ownKernel = separateOperands(graph, uniform);
   const computed = rewriteGraph(graph, (n, args, b) => {
+    if (n.op === "wgsl") return ownKernel(n, args, b);
     if (n.op === "result") return narrowResult(n, args, b);
     if (isAnchor(n) && args.some((a) => a.type.dtype === "f16")) return widen(n, args, b);
     if (n.op === "concat") return nestConcat(n, args, b, Math.max(2, bindingLimit - 2));

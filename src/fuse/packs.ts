@@ -1,5 +1,6 @@
 import { type Graph, type GraphBuilder, type Node, rewriteGraph } from "../ir/graph.ts";
 import { windowAlignment } from "../ir/ops/memory.ts";
+import { replacesOperand } from "./own-operands.ts";
 import { countOf, isStored, isZero, placeOf, shapeOf } from "./pull.ts";
 
 /**
@@ -18,7 +19,7 @@ export function separatePacks(graph: Graph): Graph {
       if (isZero(a)) return a;
       const whole = countOf(root) === countOf(a) && !taken.has(root);
       taken.add(root);
-      const own = root.op === "input" ? inputs : !isStored(root) && root.op !== "const";
+      const own = root.op === "input" ? inputs : !isStored(root) && root.op !== "const" && !replacesOperand(root);
       return whole && own ? a : b.add("cast", [a], { dtype: a.type.dtype });
     });
     return placed.every((a, i) => a === given[i]) ? undefined : b.add("pack", placed);

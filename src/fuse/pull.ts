@@ -15,6 +15,7 @@ const anchorOps = new Set([
   "scatterND",
   "dynamicUpdateSlice",
   "reduce",
+  "wgsl",
 ]);
 export const isAnchor = (n: Node): boolean => anchorOps.has(n.op) || rowOf(n.op).reduction !== undefined;
 
@@ -26,7 +27,7 @@ export const isStored = (n: Node): boolean =>
   n.op === "input" || n.op === "literal" || n.op === "pack" || (isRange(n) && isStored(placeOf(n).root));
 export const isElementwise = (n: Node): boolean => rowOf(n.op).elementwise !== undefined;
 /** Views whose result has the same elements in the same order. */
-export const keepsOrder = (n: Node): boolean => n.op === "reshape";
+const keepsOrder = (n: Node): boolean => n.op === "reshape";
 
 /** The node below the transposes and reshapes that `n` is: the same elements in another order. */
 export function permutedFrom(n: Node): Node {
@@ -61,6 +62,13 @@ export function placeOf(n: Node): MemoryPlace {
 
 /** A tensor of zeros: as an argument of a pack it needs no kernel. */
 export const isZero = (n: Node): boolean => n.op === "const" && Object.is(n.attrs.value, 0);
+
+/** What a kernel of the user's binds for an argument: the tensor in memory, which reshapes leave as it is. */
+export function boundBy(arg: Node): Node {
+  let n = arg;
+  while (keepsOrder(n)) n = n.args[0] as Node;
+  return n;
+}
 
 /** The node whose memory an output shares. */
 export const storedRoot = (n: Node): Node => placeOf(n).root;
@@ -151,5 +159,6 @@ const specialReads: Readonly<
   // Kept apart from x: the kernel that computes x does not go on with what a backward pass computes from it again.
   recompute: (n) => [{ arg: n.args[0] as Node, index: shapeOf(n).map(unknown) }],
   philox: (n) => [{ arg: n.args[0] as Node, index: [unknown(2)] }],
+  words: (n) => n.args.map((arg) => ({ arg, index: [] })),
   result: () => [],
 };

@@ -1,7 +1,7 @@
 import type { Node } from "../ir/graph.ts";
 import type { Access } from "../manifest/manifest.ts";
 
-export type Family = "pointwise" | "row" | "contraction" | "attention" | "scan" | "scatter";
+export type Family = "pointwise" | "row" | "contraction" | "attention" | "scan" | "scatter" | "opaque";
 
 /** How one tensor reaches a kernel: through one binding, or consecutive ones where it is larger than a binding may be. */
 export interface Slot {
@@ -15,6 +15,8 @@ export interface Slot {
   readonly access: Access;
   /** Elements of each part but the last, a multiple of 64, where the tensor takes several bindings. */
   readonly part?: number;
+  /** It may begin at any element, so that no vectors are loaded from it. */
+  readonly anywhere?: boolean;
 }
 
 /**

@@ -25,7 +25,7 @@ export function ridersOf(region: { readonly anchors: readonly Node[] }): readonl
  * Both reach the same node through reshapes, transposes and the same casts, and that element (k, i) of the one and element k of row i of the
  * other are the same is proven on symbolic indices.
  */
-export function sideOf(sum: Node, product: Node): Side | undefined {
+function sideOf(sum: Node, product: Node): Side | undefined {
   const [a, b] = product.args as [Node, Node];
   const [m, n] = shapeOf(product);
   if (shapeOf(product).length !== 2 || m === undefined || n === undefined) return undefined;

@@ -5,6 +5,7 @@ import { fail } from "../base/diagnostic.ts";
  * specialised.
  */
 export type Dim = number | SymDim;
+/** A tensor's sizes, outermost axis first. */
 export type Shape = readonly Dim[];
 
 /** An integer expression over named dims. Plain data, so that graphs and attributes stay printable and comparable. */
@@ -78,13 +79,21 @@ function make(op: keyof typeof fold, a: Dim, b: Dim): Dim {
   return { dim: op, a, b };
 }
 
+/** a + b. */
 export const dimAdd = (a: Dim, b: Dim): Dim => make("add", a, b);
+/** a - b. */
 export const dimSub = (a: Dim, b: Dim): Dim => (dimEqual(a, b) ? 0 : make("add", a, make("mul", b, -1)));
+/** a * b. */
 export const dimMul = (a: Dim, b: Dim): Dim => make("mul", a, b);
+/** a / b rounded down. */
 export const dimFloorDiv = (a: Dim, b: Dim): Dim => make("floordiv", a, b);
+/** a / b rounded up. */
 export const dimCeilDiv = (a: Dim, b: number): Dim => make("floordiv", make("add", a, b - 1), b);
+/** The remainder of a / b. */
 export const dimMod = (a: Dim, b: Dim): Dim => make("mod", a, b);
+/** The larger of a and b. */
 export const dimMax = (a: Dim, b: Dim): Dim => make("max", a, b);
+/** The smaller of a and b. */
 export const dimMin = (a: Dim, b: Dim): Dim => make("min", a, b);
 export const shapeSize = (s: Shape): Dim => s.reduce<Dim>((p, d) => dimMul(p, d), 1);
 

@@ -57,10 +57,23 @@ const collect = (list: Iterable<Term>): Term[] => {
     const old = byKey.get(t.atom.key);
     byKey.set(t.atom.key, old ? { atom: t.atom, coef: old.coef + t.coef } : t);
   }
-  return [...byKey.values()]
-    .filter((t) => t.coef !== 0)
-    .sort((a, b) => (a.atom.key < b.atom.key ? -1 : a.atom.key > b.atom.key ? 1 : 0));
+  return [...byKey.values()].filter((t) => t.coef !== 0).sort((a, b) => order(a.atom.key, b.atom.key));
 };
+
+const isDigit = (code: number): boolean => code >= 48 && code <= 57;
+
+function digitsFrom(text: string, start: number): number {
+  let end = start;
+  while (isDigit(text.charCodeAt(end))) end++;
+  return end - start;
+}
+
+/** Compares keys, numbers in them by value: the order of terms must not depend on how sizes happen to be spelled. */
+function order(a: string, b: string): number {
+  let i = 0;
+  while (i < a.length && a.charCodeAt(i) === b.charCodeAt(i)) i++;
+  return digitsFrom(a, i) - digitsFrom(b, i) || a.charCodeAt(i) - b.charCodeAt(i) || a.length - b.length;
+}
 
 export const int = (n: number): Index => make(n, []);
 export const variable = (name: string, max: number, min = 0): Index =>

@@ -11,7 +11,8 @@ export type OpKind =
   | "indexed"
   | "random"
   | "scan"
-  | "composite";
+  | "composite"
+  | "opaque";
 
 /** How one attribute is typed, printed, parsed and documented. */
 export interface AttrSpec {

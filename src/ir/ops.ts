@@ -13,6 +13,7 @@ import { randomRows } from "./ops/random.ts";
 import { reductionRows } from "./ops/reduction.ts";
 import { scanRows } from "./ops/scan.ts";
 import { viewRows } from "./ops/view.ts";
+import { wgslRows } from "./ops/wgsl.ts";
 
 const withoutDerivatives: readonly OpRow[] = [
   ...leafRows,
@@ -25,6 +26,7 @@ const withoutDerivatives: readonly OpRow[] = [
   ...dynamicRows,
   ...randomRows,
   ...memoryRows,
+  ...wgslRows,
   ...gradientRows,
   ...compositeRows,
 ];

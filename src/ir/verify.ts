@@ -13,11 +13,22 @@ export type Stage = "traced" | "decomposed";
 /** The ops a graph may hold at each stage: whole kinds and single ops besides. */
 const legal: Readonly<Record<Stage, { readonly kinds: readonly OpKind[]; readonly besides: readonly string[] }>> = {
   traced: {
-    kinds: ["leaf", "elementwise", "reduction", "contraction", "view", "indexed", "random", "scan", "composite"],
+    kinds: [
+      "leaf",
+      "elementwise",
+      "reduction",
+      "contraction",
+      "view",
+      "indexed",
+      "random",
+      "scan",
+      "composite",
+      "opaque",
+    ],
     besides: [],
   },
   decomposed: {
-    kinds: ["leaf", "elementwise", "reduction", "contraction", "view", "indexed", "random", "scan"],
+    kinds: ["leaf", "elementwise", "reduction", "contraction", "view", "indexed", "random", "scan", "opaque"],
     besides: attentionKernels,
   },
 };

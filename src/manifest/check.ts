@@ -23,7 +23,7 @@ export function wrong(path: string, problem: string): never {
 export type Reader<T> = (value: unknown, path: string) => T;
 
 export const text: Reader<string> = (v, p) => (typeof v === "string" ? v : wrong(p, "is not a string"));
-export const flag: Reader<boolean> = (v, p) => (typeof v === "boolean" ? v : wrong(p, "is not true or false"));
+const flag: Reader<boolean> = (v, p) => (typeof v === "boolean" ? v : wrong(p, "is not true or false"));
 
 export const integer =
   (low: number, high = Number.MAX_SAFE_INTEGER, multiple = 1): Reader<number> =>
@@ -35,7 +35,7 @@ export const integer =
     return v as number;
   };
 
-export const oneOf =
+const oneOf =
   <T extends string>(...allowed: readonly T[]): Reader<T> =>
   (v, p) =>
     allowed.includes(v as T) ? (v as T) : wrong(p, `is ${show(v)}, not one of ${allowed.join(", ")}`);
@@ -97,7 +97,7 @@ const matching =
 const triple = (low: number): Reader<readonly [number, number, number]> =>
   list(integer(low, 2 ** 32 - 1), 3) as Reader<number[]> as unknown as Reader<readonly [number, number, number]>;
 
-const kernel = record<KernelSpec>({
+export const kernel: Reader<KernelSpec> = record<KernelSpec>({
   key: matching(/^[0-9a-f]{64}$/, "a SHA-256 key"),
   label: text,
   place: optional(text) as Reader<string>,
@@ -107,6 +107,7 @@ const kernel = record<KernelSpec>({
   bindings: list(oneOf<Access>("read", "read_write")),
   workgroupSize: triple(1),
   requires: record({ f16: flag, subgroups: flag, workgroupBytes: integer(0) }),
+  own: optional(flag) as Reader<boolean>,
 });
 
 const words: Reader<Uint32Array> = (v, p) => (v instanceof Uint32Array ? v : wrong(p, "is not a list of words"));
@@ -149,30 +150,30 @@ const manifest = record<Manifest>({
  * Checks everything about a manifest that can be checked without a device: field types, indices, windows inside their
  * buffers, ports that fit their windows, and WebGPU's rules on aliasing. Fails with `bad-manifest` and the path.
  */
-export function checkManifest(value: unknown): Manifest {
-  const m = manifest(value, "manifest");
+export function checkManifest(value: unknown, path = "manifest"): Manifest {
+  const m = manifest(value, path);
   m.buffers.forEach((b, i) => {
     if (b.init && (b.role !== "const" || b.init.length * 4 > b.size)) {
-      wrong(`manifest.buffers[${i}].init`, `does not fit a ${b.role} buffer of ${b.size} bytes`);
+      wrong(`${path}.buffers[${i}].init`, `does not fit a ${b.role} buffer of ${b.size} bytes`);
     }
   });
   m.spans.forEach((s, i) => {
-    inside(m, s.window, `manifest.spans[${i}].window`);
+    inside(m, s.window, `${path}.spans[${i}].window`);
     const steps = m.setup.length + m.dispatches.length;
     if (s.first > s.last || s.last > steps)
-      wrong(`manifest.spans[${i}]`, `lasts from ${s.first} to ${s.last} of ${steps} steps`);
+      wrong(`${path}.spans[${i}]`, `lasts from ${s.first} to ${s.last} of ${steps} steps`);
   });
-  checkPorts(m, "inputs", "input");
-  checkPorts(m, "weights", "weight");
-  checkPorts(m, "state", "state");
-  checkPorts(m, "outputs");
+  checkPorts(m, path, "inputs", "input");
+  checkPorts(m, path, "weights", "weight");
+  checkPorts(m, path, "state", "state");
+  checkPorts(m, path, "outputs");
   m.state.forEach((s, i) => {
-    inside(m, s.next, `manifest.state[${i}].next`);
-    if (s.next.size !== s.window.size) wrong(`manifest.state[${i}].next`, "has another size than the state's window");
+    inside(m, s.next, `${path}.state[${i}].next`);
+    if (s.next.size !== s.window.size) wrong(`${path}.state[${i}].next`, "has another size than the state's window");
   });
   for (const phase of ["setup", "dispatches"] as const) {
     m[phase].forEach((d, i) => {
-      checkDispatch(m, d, `manifest.${phase}[${i}]`);
+      checkDispatch(m, d, `${path}.${phase}[${i}]`);
     });
   }
   return m;
@@ -183,10 +184,15 @@ function inside(m: Manifest, w: Window, path: string): void {
   if (w.offset + w.size > b.size) wrong(path, `ends at ${w.offset + w.size} in a buffer of ${b.size} bytes`);
 }
 
-function checkPorts(m: Manifest, side: "inputs" | "weights" | "state" | "outputs", role?: BufferSpec["role"]): void {
+function checkPorts(
+  m: Manifest,
+  root: string,
+  side: "inputs" | "weights" | "state" | "outputs",
+  role?: BufferSpec["role"],
+): void {
   const seen = new Set<string>();
   m[side].forEach((p, i) => {
-    const path = `manifest.${side}[${i}]`;
+    const path = `${root}.${side}[${i}]`;
     if (seen.has(p.name)) wrong(path, `repeats the name ${JSON.stringify(p.name)}`);
     seen.add(p.name);
     inside(m, p.window, `${path}.window`);

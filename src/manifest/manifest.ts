@@ -38,6 +38,8 @@ export interface KernelSpec {
   readonly bindings: readonly Access[];
   readonly workgroupSize: readonly [number, number, number];
   readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
+  /** The text is the user's own: it may ask how long its buffers are, and its errors are the user's to correct. */
+  readonly own?: boolean;
 }
 
 /**

@@ -47,6 +47,11 @@ export interface UniformStep {
   readonly args: readonly ArgumentSpec[];
   /** Workgroups in all; folded to two dimensions where there are more than 65,535. */
   readonly groups: SizeExpr;
+  /**
+   * Of a text of the user's own: workgroups along x, y and z. It has no arguments, and its buffers must be bound exactly to
+   * their tensors, which begin where a binding may begin.
+   */
+  readonly grid?: readonly [SizeExpr, SizeExpr, SizeExpr];
   readonly workgroupSize: readonly [number, number, number];
   readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
 }

@@ -46,6 +46,7 @@ export type SelfAttentionParams = { readonly out: LinearParams } & (
   | { readonly query: LinearParams; readonly key: LinearParams; readonly value: LinearParams }
 );
 
+/** Options of {@link selfAttention}. */
 export interface SelfAttentionOptions extends AttentionOptions, LinearOptions {
   readonly heads: number;
   /** Heads of k and v, a divisor of `heads`; as many by default. */

@@ -12,6 +12,7 @@ export interface LinearParams<L = Tensor> {
   readonly bias?: L;
 }
 
+/** Options of {@link linear}. */
 export interface LinearOptions {
   /** The weight is stored [out, in], as PyTorch does; false by default. */
   readonly transposed?: boolean;

@@ -80,6 +80,7 @@ export function unscale<P extends TensorTree>(grads: P, state: LossScale): Unsca
 
 const allFinite = (x: Tensor): Tensor => all(not(or(isNotANumber(x), isInf(x))));
 
+/** How a {@link LossScale} follows overflows. */
 export interface LossScaleOptions {
   /** What multiplies the scale after `interval` good steps in a row; 2 by default. */
   readonly growth?: number;

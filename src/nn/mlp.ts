@@ -5,6 +5,7 @@ import type { Tensor } from "../frontend/tensor.ts";
 import { gelu } from "../frontend/unary.ts";
 import { type LinearOptions, type LinearParams, linear } from "./linear.ts";
 
+/** Parameters of {@link mlp}. */
 export interface MlpParams {
   readonly up: LinearParams;
   readonly down: LinearParams;
@@ -12,6 +13,7 @@ export interface MlpParams {
   readonly gate?: LinearParams;
 }
 
+/** Options of {@link mlp}. */
 export interface MlpOptions extends LinearOptions {
   /** `gelu` by default. */
   readonly activation?: (x: Tensor) => Tensor;

@@ -7,6 +7,7 @@ import { type MapTree, mapTree } from "../frontend/tree.ts";
 import { shapeText } from "../ir/dim.ts";
 import { typeText } from "../ir/graph.ts";
 
+/** Options of {@link fromNames}. */
 export interface FromNamesOptions {
   /** What the names begin with and the tree's paths do not, such as `"params."`; nothing by default. */
   readonly prefix?: string;

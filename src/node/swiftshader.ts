@@ -49,7 +49,7 @@ function findUp(path: string, from: readonly string[]): string | undefined {
 }
 
 /** Unpacks `name.tar.br` into a folder named after its package's version and returns the folder. */
-export function unpackOnce(name: string, packed: string, files: readonly string[]): string {
+function unpackOnce(name: string, packed: string, files: readonly string[]): string {
   const manifest = join(dirname(packed), "..", "package.json");
   const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
   const { uid } = userInfo();

@@ -35,11 +35,12 @@ const nodeOf = (u: Use): Node => (u.input ?? u.output) as Node;
 
 /**
  * Blocks with overlapping tensors that a region reads while it writes something of the shared arenas: there, both would be
- * bound for writing, which WebGPU refuses.
+ * bound for writing, which WebGPU refuses. And what a kernel of the user's writes: what it reads is declared so by its text.
  */
 export function readTwice(regions: readonly Region[], layout: Layout): Set<Block> {
   const out = new Set<Block>();
   for (const r of regions) {
+    if (r.family === "opaque") for (const o of r.outputs) out.add(layout.place(o).block);
     const uses = usesOf(r, layout).map((u) => ({ ...layout.place(nodeOf(u)), bytes: bytesOf(nodeOf(u)) }));
     uses.forEach((a, i) => {
       const twice = uses.some(

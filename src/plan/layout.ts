@@ -106,6 +106,13 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
 
   const memory = new Memory(places, uses);
   const wishes = wishesOf(parts.main, place);
+  const shared = sharedBindings(regions);
+  for (const [o, n] of [...shared].reverse()) {
+    // What replaces an operand lies where that does.
+    const wish = wishes.get(o);
+    if (wish && !places.has(placeOf(n).root)) wishes.set(placeOf(n).root, wish);
+    wishes.delete(o);
+  }
   for (const p of packs) {
     if (places.has(p)) continue;
     const wish = wishes.get(p);
@@ -129,14 +136,14 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   }
   regions.forEach((r, t) => {
     const over = inPlaceInputs(r);
+    // What has no elements has no writer.
+    for (const n of r.inputs) if (!places.has(placeOf(n).root)) put(placeOf(n).root, open("scratch", placeOf(n).root));
     for (const o of r.outputs) {
       if (!places.has(o)) choose(o, r, t, over);
       const { block } = places.get(o) as Place;
       if (lasts(block)) continue;
       block.last = Math.max(block.last, t, lastRead(o, uses), outputs.has(o) ? end : t);
     }
-    // What has no elements has no writer.
-    for (const n of r.inputs) if (!places.has(placeOf(n).root)) put(placeOf(n).root, open("scratch", placeOf(n).root));
   });
   for (const o of parts.main.outputs) {
     const { root } = placeOf(o.node);
@@ -146,11 +153,17 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   /** Is `n` an intermediate of the size of `o` that step `t` reads last? */
   function mayBegin(n: Node, o: Node, t: number): boolean {
     const { root, offset } = placeOf(n);
-    const whole = offset === 0 && countOf(root) === countOf(o) && countOf(n) === countOf(o);
+    const whole = offset === 0 && countOf(root) === countOf(o) && countOf(n) === countOf(o) && !shared.has(root);
     return whole && !places.has(root) && uses.writer.has(root) && lastRead(root, uses) === t && !outputs.has(root);
   }
 
   function choose(o: Node, r: Region, t: number, over: ReadonlyMap<Node, readonly Node[]>): void {
+    const operand = shared.get(o);
+    if (operand) {
+      put(o, place(operand));
+      inPlace.set(o, operand);
+      return;
+    }
     const wish = wishes.get(o);
     const wished = wish && memory.mayWrite(o, wish, r, t, over.get(o) ?? []);
     if (wish && wished) {
@@ -180,6 +193,14 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   }
   return { blocks, steps: end, place, inPlace };
 }
+
+/** Outputs of the user's own kernels that are bound together with an input, and these. */
+const sharedBindings = (regions: readonly Region[]): ReadonlyMap<Node, Node> =>
+  new Map(
+    regions.flatMap((r) =>
+      r.family === "opaque" ? [...inPlaceInputs(r)].map(([o, [n]]) => [o, n as Node] as const) : [],
+    ),
+  );
 
 /** Does a pack have elements that no kernel writes: zeros between its arguments, or zero arguments? */
 const hasGaps = (p: Node): boolean =>
@@ -283,6 +304,8 @@ class Memory {
       const p = this.places.get(root);
       if (p?.block !== at.block) continue;
       const begin = p.offset + offset * storageBytes[n.type.dtype];
+      // A kernel of the user's cannot read what is bound for writing.
+      if (r.family === "opaque") return undefined;
       if (begin >= to || begin + bytesOf(n) <= from) continue;
       if (over || begin !== from || bytesOf(n) !== bytesOf(o) || !allowed.includes(n)) return undefined;
       over = n;

@@ -143,6 +143,7 @@ class KernelTable {
       bindings: kernel.bindings,
       workgroupSize: kernel.workgroupSize,
       requires: kernel.requires,
+      ...(kernel.own ? { own: true } : {}),
     };
     const key = kernelKey(spec);
     const known = this.byKey.get(key);

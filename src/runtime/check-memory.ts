@@ -6,7 +6,7 @@ import { encodeSteps, guardSize, type Storage } from "./storage.ts";
 import { mapModeRead, usage } from "./usage.ts";
 
 /** A NaN as f32 and as two f16 that no computation makes: what memory holds that nobody has written. */
-export const poison = 0x7fc07fc1;
+const poison = 0x7fc07fc1;
 /** What lies between tensors. */
 const canary = 0x5ca1ab1e;
 const chunk = 2 ** 20;

@@ -33,6 +33,7 @@ const zero: CounterValues = {
   bytesHeld: 0,
 };
 
+/** Counts of what a device was asked for since it was opened or they were reset. */
 export interface Counters extends CounterValues {
   /** A copy of the values. */
   snapshot(): CounterValues;

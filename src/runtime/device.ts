@@ -6,6 +6,7 @@ import { Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
 import { type ProfileName, profiles } from "./profiles.ts";
 
+/** Options of {@link openDevice}. */
 export interface OpenDeviceOptions {
   /** Which adapter, in Node: `gpu`, `lavapipe`, `swiftshader` or `null`. Browsers choose themselves. */
   readonly adapter?: string | undefined;

@@ -2,12 +2,13 @@ import { fail, SinterError } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { Batch } from "./batch.ts";
 import { type Counters, makeCounters } from "./counters.ts";
+import { describe } from "./describe.ts";
 import { aborted, gpuError, thrownError, timedOut } from "./errors.ts";
 import { checkOptions } from "./options.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool } from "./pool.ts";
-import { describe } from "./values.ts";
 
+/** Options of calls that wait for the device. */
 export interface WaitOptions {
   /** Ends a pending call with the error `aborted`. */
   readonly signal?: AbortSignal | undefined;

@@ -1,9 +1,10 @@
 import { fail } from "../base/diagnostic.ts";
 import type { PortSpec } from "../manifest/manifest.ts";
+import { describe } from "./describe.ts";
 import type { Gpu } from "./gpu.ts";
 import { GpuTensor, isGpuBuffer, type Place } from "./tensor.ts";
 import { usage } from "./usage.ts";
-import { bytesOf, describe, type HostValue, toBytes } from "./values.ts";
+import { bytesOf, type HostValue, toBytes } from "./values.ts";
 
 /** What a run takes for one input: host data, a tensor on the GPU, or a GPUBuffer that the caller owns. */
 export type InputValue = HostValue | GpuTensor | GPUBuffer;
@@ -32,7 +33,7 @@ export type Resolver = (
 ) => { readonly source: Source; readonly bind: boolean } | undefined;
 
 /** Checks that `values` has exactly the names of `ports`. */
-export function checkNames(side: string, ports: readonly PortSpec[], values: object): void {
+function checkNames(side: string, ports: readonly PortSpec[], values: object): void {
   const missing = ports.filter((p) => !Object.hasOwn(values, p.name) || read(values, p.name) === undefined);
   const known = new Set(ports.map((p) => p.name));
   const extra = Object.keys(values).filter((n) => !known.has(n));

@@ -1,6 +1,6 @@
 import { fail } from "../base/diagnostic.ts";
 import { suggest } from "../base/suggest.ts";
-import { describe } from "./values.ts";
+import { describe } from "./describe.ts";
 
 interface Kind {
   readonly is: (v: unknown) => boolean;
@@ -17,6 +17,11 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
   onProgress: { is: isFunction, what: "a function" },
   concurrency: { is: (v) => typeof v === "number" && v >= 1, what: "a number of kernels, 1 or more" },
+  store: {
+    is: (v) =>
+      typeof v === "object" && isFunction((v as { get?: unknown }).get) && isFunction((v as { set?: unknown }).set),
+    what: "an object with the functions get and set",
+  },
   timeoutMs: { is: (v) => typeof v === "number" && v > 0, what: "a number of milliseconds above 0" },
 };
 

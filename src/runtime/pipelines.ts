@@ -139,7 +139,9 @@ export class PipelineCache {
         code: "kernel-compile-failed",
         message: `kernel ${kernel.label}${kernel.place ? ` (${kernel.place})` : ""} does not compile`,
         cause: messages.length ? messages.join("; ") : reason,
-        hint: "this is a fault of the compiler, not of your program: please report it with explain()'s output",
+        hint: kernel.own
+          ? "the kernel is your own WGSL: correct it there; line and column count from the beginning of its text"
+          : "this is a fault of the compiler, not of your program: please report it with explain()'s output",
       },
       { cause: error },
     );
@@ -158,7 +160,7 @@ function late(kernel: KernelSpec): never {
 }
 
 /** Whether this device can run a kernel at all; said before the shader compiler says it less clearly. */
-export function checkKernel(gpu: Gpu, k: KernelSpec): void {
+function checkKernel(gpu: Gpu, k: KernelSpec): void {
   const { features, limits } = gpu.capabilities;
   for (const f of ["f16", "subgroups"] as const) {
     if (k.requires[f] && !features[f]) {

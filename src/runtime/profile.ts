@@ -15,6 +15,7 @@ export interface DispatchTime {
   readonly microseconds: number;
 }
 
+/** Options of {@link profile}. */
 export interface ProfileOptions extends WaitOptions {
   /** How often the program runs, state and all. Default 5. */
   readonly runs?: number | undefined;

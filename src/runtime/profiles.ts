@@ -67,4 +67,5 @@ export const profiles = {
   },
 } as const satisfies Readonly<Record<string, Capabilities>>;
 
+/** A name in {@link profiles}. */
 export type ProfileName = keyof typeof profiles;

@@ -1,6 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { Manifest, PortSpec } from "../manifest/manifest.ts";
+import { checkManifestSet, isManifestSet, type ManifestSet, manifestAt, type SizesByName } from "../manifest/set.ts";
 import { MemoryChecks } from "./check-memory.ts";
 import { aboutBuffers } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
@@ -9,9 +10,11 @@ import { checkOptions } from "./options.ts";
 import { type Call, makeCall, onePass, startCalls } from "./run.ts";
 import { replaceable, type Storage } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
+import { addUsage } from "./usage-store.ts";
 import { bytesOf } from "./values.ts";
-import { prepare, type WarmupOptions } from "./warmup.ts";
+import { prepare, type WarmupOptions, warmupOptions } from "./warmup.ts";
 
+/** Options of {@link loadManifest}. */
 export interface LoadOptions extends WarmupOptions {
   /** By name. Host data is uploaded; a GPU tensor or GPUBuffer is used in place where the program allows it. */
   readonly weights?: Readonly<Record<string, InputValue>> | undefined;
@@ -19,8 +22,11 @@ export interface LoadOptions extends WarmupOptions {
   readonly state?: Readonly<Record<string, InputValue>> | undefined;
   /** While this session lives, a pipeline created outside a warm-up is the error `late-pipeline`. */
   readonly strict?: boolean | undefined;
+  /** Which program of a manifest of several sizes: a size for every named dim. */
+  readonly dims?: SizesByName | undefined;
 }
 
+/** Options of a session's run. */
 export interface RunOptions extends WaitOptions {
   /** Copy the results back within the run's own submit, so that `data()` needs none. */
   readonly read?: boolean | undefined;
@@ -141,11 +147,15 @@ export class Session {
  * Loads a program: checks the manifest, compiles and primes its kernels, allocates its buffers, uploads constants,
  * weights and state, and runs once what depends on these alone. Whatever fails, nothing is held.
  */
-export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOptions = {}): Promise<Session> {
+export async function loadManifest(
+  gpu: Gpu,
+  manifest: Manifest | ManifestSet,
+  options: LoadOptions = {},
+): Promise<Session> {
   checkGpu("loadManifest", gpu);
-  checkOptions("load", options, ["weights", "state", "onProgress", "concurrency", "strict", "signal"]);
+  checkOptions("load", options, ["weights", "state", "strict", "dims", ...warmupOptions]);
   gpu.check();
-  const m = checkManifest(manifest);
+  const m = manifestFor(manifest, options.dims);
   const own = replaceable(m);
   const weights = bindInputs(gpu, "weight", m.weights, options.weights ?? {}, own);
   const state = bindInputs(gpu, "state", m.state, options.state ?? {}, new Set());
@@ -164,12 +174,25 @@ export async function loadManifest(gpu: Gpu, manifest: Manifest, options: LoadOp
     await upload(loaded, "state", state, options);
     if (storage.setup.length > 0) await setUp(loaded, options);
     gpu.check();
+    void addUsage(
+      options.store,
+      m.kernels.map((k) => k.key),
+    );
     return new Session(loaded, options.strict ? gpu.pipelines.forbidLate() : undefined);
   } catch (e) {
     checks?.dispose();
     storage.release();
     throw aboutBuffers(e, [...weights.foreign, ...state.foreign]);
   }
+}
+
+function manifestFor(manifest: Manifest | ManifestSet, dims: SizesByName | undefined): Manifest {
+  if (isManifestSet(manifest)) return manifestAt(checkManifestSet(manifest), dims);
+  if (dims === undefined) return checkManifest(manifest);
+  return fail("bad-option", "load: dims were given with a manifest of one size", {
+    cause: "its sizes are part of it",
+    hint: "leave dims out, or build the manifest with a list of sizes: program.manifest({ dims: [{ … }, { … }] })",
+  });
 }
 
 function writeConstants({ gpu, manifest, storage }: Loaded): void {

@@ -109,7 +109,8 @@ export async function makeStorage(
     const reach = gpu.checkMemory ? reachOf(m, foreign) : undefined;
     const bind = (d: DispatchSpec, step: number): Step => {
       const pipeline = pipelines[d.kernel]!;
-      const wide = reach ? d.bindings.map((w) => ({ ...w, size: w.size + reach(w, step) })) : d.bindings;
+      const wide =
+        reach && !pipeline.kernel.own ? d.bindings.map((w) => ({ ...w, size: w.size + reach(w, step) })) : d.bindings;
       const key = `${pipeline.kernel.bindings} ${wide.map((w) => `${w.buffer}:${w.offset}:${w.size}`)}`;
       const group = groups.get(key) ?? bindGroup(gpu, pipeline, { ...d, bindings: wide }, places);
       groups.set(key, group);

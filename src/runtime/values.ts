@@ -1,6 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import { type DType, storageBytes, tensorBytes } from "../base/dtype.ts";
 import { fromHalfBits, toHalfBits } from "../base/half.ts";
+import { describe, withArticle } from "./describe.ts";
 
 /** Numbers or booleans nested like the tensor's axes. */
 export type Nested = number | boolean | readonly Nested[];
@@ -198,16 +199,4 @@ function wrongSize(t: TensorLike, given: number): never {
   return fail("wrong-size", `${title(t)} has ${count} elements, and ${given} were given`, {
     hint: `give ${count} elements, ${count * storageBytes[t.dtype]} bytes on the GPU`,
   });
-}
-
-const withArticle = (name: string): string => `${/^(?!Uint)[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
-
-/** A value in a message. */
-export function describe(v: unknown): string {
-  if (typeof v === "string") return `the text ${JSON.stringify(v.length > 40 ? `${v.slice(0, 40)}…` : v)}`;
-  if (typeof v === "function") return "a function";
-  if (typeof v !== "object" || v === null) return String(v);
-  if (Array.isArray(v)) return "a list";
-  const name = (Object.getPrototypeOf(v) as { constructor?: { name?: string } } | null)?.constructor?.name;
-  return name && name !== "Object" ? withArticle(name) : "an object";
 }

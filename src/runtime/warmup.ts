@@ -1,77 +1,110 @@
 import { SinterError } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { KernelSpec, Manifest } from "../manifest/manifest.ts";
+import { checkManifestSet, isManifestSet, type ManifestSet, manifestsOf } from "../manifest/set.ts";
 import { thrownError } from "./errors.ts";
 import { checkGpu, type Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
 import type { Pipeline } from "./pipelines.ts";
-import { checkFits, makeStorage, type Step, type Storage } from "./storage.ts";
+import { checkFits, makeStorage, type Storage } from "./storage.ts";
 import type { Place } from "./tensor.ts";
+import { readUsage, type UsageStore, usedFirst } from "./usage-store.ts";
+import { type Report, reporter, type WarmupEvent } from "./warmup-events.ts";
 
-interface WarmupProgress {
-  /** Steps done; a kernel counts once compiled and once primed. */
-  readonly completed: number;
-  readonly total: number;
-  /** The event in words, ready to show. */
-  readonly text: string;
-  readonly elapsedMs: number;
-}
-
-/** What a warm-up reports. The last event is `done`, `failed` or `aborted`, always. */
-export type WarmupEvent = WarmupProgress &
-  (
-    | { readonly status: "start" | "done" }
-    | { readonly status: "compiling" | "compiled" | "priming" | "primed"; readonly kernel: string }
-    | { readonly status: "failed" | "aborted"; readonly error: SinterError }
-  );
-
+/** Options of a warm-up. */
 export interface WarmupOptions {
   readonly onProgress?: ((event: WarmupEvent) => void) | undefined;
   /** Kernels compiled at a time. */
   readonly concurrency?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Remembers which kernels were loaded, from one visit of a page to the next: they are warmed up first. What it holds
+   * decides the order alone, so it may be empty, damaged or slow.
+   */
+  readonly store?: UsageStore | undefined;
 }
 
+/** @internal */
+export const warmupOptions = ["onProgress", "concurrency", "signal", "store"] as const;
+
+/** What a warm-up did. */
 export interface WarmupReport {
   readonly kernels: number;
+  /** How many of them the store knew, and so came first. */
+  readonly used: number;
   readonly elapsedMs: number;
 }
 
 /**
  * Compiles every kernel of a program and submits each once with no workgroups, since some drivers compile at the first
- * dispatch. A program loaded afterwards finds its pipelines and its memory ready. Fails with the first error, or
- * `aborted`; then nothing is held.
+ * dispatch. A program loaded afterwards finds its pipelines and its memory ready. Of a manifest of several sizes every kernel
+ * is compiled once, and one size after another gets memory for it. Fails with the first error, or `aborted`; then nothing
+ * is held.
  */
-export async function warmup(gpu: Gpu, manifest: Manifest, options: WarmupOptions = {}): Promise<WarmupReport> {
+export async function warmup(
+  gpu: Gpu,
+  manifest: Manifest | ManifestSet,
+  options: WarmupOptions = {},
+): Promise<WarmupReport> {
   checkGpu("warmup", gpu);
-  checkOptions("warmup", options, ["onProgress", "concurrency", "signal"]);
+  checkOptions("warmup", options, warmupOptions);
   const started = performance.now();
-  const { storage, kernels } = await prepare(gpu, checkManifest(manifest), new Map(), options, true);
+  const checked = isManifestSet(manifest) ? checkManifestSet(manifest) : checkManifest(manifest);
+  const { storage, ...counts } = await prepareAll(gpu, manifestsOf(checked), new Map(), options, true);
   storage.release();
-  return { kernels, elapsedMs: performance.now() - started };
+  return { ...counts, elapsedMs: performance.now() - started };
 }
 
 /** @internal Compile, allocate, bind and prime: everything about loading a program but its contents. */
-export async function prepare(
+export const prepare = (
   gpu: Gpu,
   m: Manifest,
   given: ReadonlyMap<number, Place>,
   options: WarmupOptions,
   warm: boolean,
-): Promise<{ readonly storage: Storage; readonly kernels: number }> {
-  const distinct = new Map(m.kernels.map((k) => [k.key, k]));
+): Promise<Prepared> => prepareAll(gpu, [m], given, options, warm);
+
+interface Prepared {
+  /** Of the last program. */
+  readonly storage: Storage;
+  readonly kernels: number;
+  readonly used: number;
+}
+
+async function prepareAll(
+  gpu: Gpu,
+  programs: readonly Manifest[],
+  given: ReadonlyMap<number, Place>,
+  options: WarmupOptions,
+  warm: boolean,
+): Promise<Prepared> {
+  const distinct = new Map(programs.flatMap((m) => m.kernels).map((k) => [k.key, k]));
   const report = reporter(distinct.size * 2, options.onProgress);
   let storage: Storage | undefined;
   try {
     report({ status: "start" }, `${distinct.size} kernels to prepare`);
     gpu.check();
-    checkFits(gpu, m);
-    const compiled = await compileAll(gpu, [...distinct.values()], options, warm, report);
-    const pipelines = m.kernels.map((k) => ({ ...compiled.get(k.key)!, kernel: k }));
-    storage = await makeStorage(gpu, m, pipelines, given, options);
-    await prime(gpu, [...distinct.values()], storage, options, report);
+    for (const m of programs) checkFits(gpu, m);
+    const known = await gpu.wait("read which kernels were used", readUsage(options.store), options);
+    const order = usedFirst(distinct.values(), known);
+    const compiled = await compileAll(gpu, order, options, warm, report);
+    const primed = new Set<string>();
+    for (const m of byUse(programs, known)) {
+      storage?.release();
+      storage = undefined;
+      const pipelines = m.kernels.map((k) => ({ ...compiled.get(k.key)!, kernel: k }));
+      storage = await makeStorage(gpu, m, pipelines, given, options);
+      const own = new Set(m.kernels.map((k) => k.key));
+      for (const k of order) {
+        if (!own.has(k.key) || primed.has(k.key)) continue;
+        report({ status: "priming", kernel: k.label }, `priming ${k.label}`);
+        await prime(gpu, k, storage, options);
+        primed.add(k.key);
+        report({ status: "primed", kernel: k.label }, `primed ${primed.size} of ${order.length}: ${k.label}`, 1);
+      }
+    }
     report({ status: "done" }, `${distinct.size} kernels ready`);
-    return { storage, kernels: distinct.size };
+    return { storage: storage!, kernels: distinct.size, used: known.filter((k) => distinct.has(k)).length };
   } catch (e) {
     storage?.release();
     const error = e instanceof SinterError ? e : thrownError("prepare the program", e);
@@ -81,36 +114,11 @@ export async function prepare(
   }
 }
 
-type EventHead = WarmupEvent extends infer E ? (E extends WarmupEvent ? Omit<E, keyof WarmupProgress> : never) : never;
-type Report = (event: EventHead, text: string, step?: number) => void;
-
-const last: ReadonlySet<string> = new Set(["done", "failed", "aborted"]);
-
-function reporter(total: number, listener: WarmupOptions["onProgress"]): Report {
-  const started = performance.now();
-  let completed = 0;
-  let listening = listener;
-  return (event, text, step = 0) => {
-    completed += step;
-    const progress = { completed, total, text, elapsedMs: performance.now() - started };
-    const listen = listening;
-    // Compilations still under way when one fails report nothing after the last event.
-    if (last.has(event.status)) listening = undefined;
-    try {
-      listen?.({ ...event, ...progress } as WarmupEvent);
-    } catch (e) {
-      listening = undefined;
-      throw new SinterError(
-        {
-          code: "bad-option",
-          message: "the function given as onProgress threw",
-          cause: String((e as Error)?.message ?? e),
-          hint: "catch what it may throw inside it",
-        },
-        { cause: e },
-      );
-    }
-  };
+/** Programs by how many of their kernels were used. */
+function byUse(programs: readonly Manifest[], known: readonly string[]): readonly Manifest[] {
+  const used = new Set(known);
+  const share = (m: Manifest): number => m.kernels.filter((k) => used.has(k.key)).length / (m.kernels.length || 1);
+  return used.size === 0 ? programs : [...programs].sort((a, b) => share(b) - share(a));
 }
 
 async function compileAll(
@@ -140,40 +148,24 @@ async function compileAll(
   return done;
 }
 
-async function prime(
-  gpu: Gpu,
-  kernels: readonly KernelSpec[],
-  storage: Storage,
-  options: WarmupOptions,
-  report: Report,
-): Promise<void> {
-  const first = new Map<string, Step>();
-  for (const s of [...storage.setup, ...storage.steps]) {
-    if (!first.has(s.pipeline.kernel.key)) first.set(s.pipeline.kernel.key, s);
-  }
+/** Submits the first step of a kernel with no workgroups. */
+async function prime(gpu: Gpu, k: KernelSpec, storage: Storage, options: WarmupOptions): Promise<void> {
+  const step = [...storage.setup, ...storage.steps].find((s) => s.pipeline.kernel.key === k.key);
+  if (!step) return;
   // The workgroup counts come from a zeroed buffer: Dawn prints a warning on standard output for a direct count of 0.
   const [none] = await gpu.pool.acquire("indirect", [12], "prime the kernels", options.signal);
   try {
-    let primed = 0;
-    for (const k of kernels) {
-      const step = first.get(k.key);
-      report({ status: "priming", kernel: k.label }, `priming ${k.label}`);
-      if (step) {
-        const submitPrimer = (): void => {
-          const encoder = gpu.device.createCommandEncoder();
-          const pass = encoder.beginComputePass();
-          pass.setPipeline(step.pipeline.pipeline);
-          pass.setBindGroup(0, step.group);
-          pass.dispatchWorkgroupsIndirect(none!.buffer, 0);
-          pass.end();
-          gpu.submit([encoder.finish()]);
-        };
-        await gpu.scoped(`prime ${k.label}`, submitPrimer, options);
-        await gpu.wait(`priming ${k.label}`, gpu.device.queue.onSubmittedWorkDone(), options);
-      }
-      primed++;
-      report({ status: "primed", kernel: k.label }, `primed ${primed} of ${kernels.length}: ${k.label}`, 1);
-    }
+    const submitPrimer = (): void => {
+      const encoder = gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      pass.setPipeline(step.pipeline.pipeline);
+      pass.setBindGroup(0, step.group);
+      pass.dispatchWorkgroupsIndirect(none!.buffer, 0);
+      pass.end();
+      gpu.submit([encoder.finish()]);
+    };
+    await gpu.scoped(`prime ${k.label}`, submitPrimer, options);
+    await gpu.wait(`priming ${k.label}`, gpu.device.queue.onSubmittedWorkDone(), options);
   } finally {
     none!.release();
   }

@@ -25,7 +25,7 @@ export interface AttentionTile {
 const lowest = "bitcast<f32>(0xff7ffffeu)";
 const threads = 64;
 
-export const attentionBytes = (s: Sizes, t: AttentionTile): number =>
+const attentionBytes = (s: Sizes, t: AttentionTile): number =>
   4 * (s.depth * (t.rows + 4) + Math.max(s.depth * (t.keys + 4), t.keys * (s.valueDepth + 4)) + t.keys * t.rows) +
   16 * threads;
 

@@ -19,7 +19,7 @@ import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 export const groupSize = 64;
 
 /** Natural logarithm of the sum of exponentials of a row; the largest f32 of a row without keys. */
-export const lseOf = (top: string, sum: string): string =>
+const lseOf = (top: string, sum: string): string =>
   `select(${top} + log(${sum}), bitcast<f32>(0x7f7fffffu), ${sum} == 0.0f)`;
 
 /**

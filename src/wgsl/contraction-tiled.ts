@@ -1,6 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Side } from "../fuse/riders.ts";
-import { add, div, type Index, indexText, int, mod, scale, unravel } from "../ir/index-expr.ts";
+import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { multiplyAdd, operandIndex, type Product, productOf, writeEpilogue } from "./contraction.ts";
 import { type Emitter, lane } from "./emitter.ts";
@@ -63,6 +63,9 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
 
   const rowGroups = t.rows / 4;
   const colGroups = t.columns / 4;
+  // Texts for all sizes are shipped, and what is alike in them is written once. Accumulators keep names of their own: an
+  // array that a loop goes through would not be in registers.
+  const short = region.uniform ?? false;
   const acc = Array.from({ length: t.rows }, () =>
     Array.from({ length: colGroups }, () => {
       const name = e.fresh("acc");
@@ -89,13 +92,14 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
     right.load(tileN, scale(next, t.k));
     e.close();
   }
-  for (let k = 0; k < t.k; k++) {
-    e.open("{");
+  for (let k = 0; k < (short ? 1 : t.k); k++) {
+    e.open(short ? `for (var k = 0u; k < ${t.k}u; k++) {` : "{");
+    const line = (pitch: number, at: number): string => (short ? `k * ${pitch}u + ${at}u` : `${k * pitch + at}u`);
     for (let i = 0; i < rowGroups; i++) {
-      e.line(`let a${i} = ${left.name}[${k * left.pitch + (i * t.m) / rowGroups / 4}u + ty];`);
+      e.line(`let a${i} = ${left.name}[${line(left.pitch, (i * t.m) / rowGroups / 4)} + ty];`);
     }
     for (let j = 0; j < colGroups; j++) {
-      e.line(`let b${j} = ${right.name}[${k * right.pitch + (j * t.n) / colGroups / 4}u + tx];`);
+      e.line(`let b${j} = ${right.name}[${line(right.pitch, (j * t.n) / colGroups / 4)} + tx];`);
     }
     for (let r = 0; r < t.rows; r++) {
       for (let j = 0; j < colGroups; j++) {
@@ -111,11 +115,14 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
 
   const ty = e.index("row_at", t.m / t.rows - 1, "ty");
   const tx = e.index("col_at", across - 1, "tx");
+  const finish = short ? finisher(frame, p, batch, tilesM * t.m, tilesN * t.n) : undefined;
   for (let r = 0; r < t.rows; r++) {
     const row = add(tileM, add(scale(ty, 4), int(((r >> 2) * t.m) / rowGroups + (r & 3))));
     for (let j = 0; j < colGroups; j++) {
       const col = add(tileN, add(scale(tx, 4), int((j * t.n) / colGroups)));
-      storeVector(frame, p, batch, row, col, (acc[r] as string[])[j] as string);
+      const value = (acc[r] as string[])[j] as string;
+      if (finish) e.line(`${finish}(g, ${indexText(row)}, ${indexText(div(col, 4))}, ${value});`);
+      else storeVector(frame, p, batch, row, col, value);
     }
   }
   return closeFrame(frame, {
@@ -168,6 +175,15 @@ function tileSums(
       e.close();
     },
   };
+}
+
+/** A function that finishes and stores four neighbouring columns: (workgroup, row, column / 4, product). */
+function finisher(frame: Frame, p: Product, batch: readonly Index[], rows: number, cols: number): string {
+  const e = frame.e.inFunction(["g", "row", "col"]);
+  const col = scale(variable("col", cols / 4 - 1), 4);
+  storeVector({ ...frame, e }, p, batch, variable("row", rows - 1), col, "acc");
+  const params = `g: u32, row: u32, col: u32, acc: ${typeOf(p.node.type.dtype, 4)}`;
+  return frame.e.declare("finish", (name) => `fn ${name}(${params}) {\n${e.body()}\n}`);
 }
 
 /** Stores four neighbouring columns of one row, or one by one where the row length is not a multiple of four. */

@@ -28,6 +28,13 @@ interface Block {
   readonly close: string;
 }
 
+/** What the functions of a module share. */
+interface Module {
+  readonly helpers: HelperSet;
+  readonly declared: Map<string, { readonly name: string; readonly text: string }>;
+  names: number;
+}
+
 export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly number[];
 
 /**
@@ -37,7 +44,7 @@ export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly 
  */
 export class Emitter {
   readonly storage: Storage;
-  readonly helpers = new HelperSet();
+  readonly helpers: HelperSet;
   /** Lanes of the vectors being computed. */
   width = 1;
   /** The lane being computed while vectors are written lane by lane. */
@@ -45,11 +52,20 @@ export class Emitter {
   private readonly buffers = new Map<Node, Binding>();
   private readonly provided = new Map<Node, (index: readonly Index[]) => Value>();
   private readonly blocks: Block[] = [{ lines: [], memo: new Map(), opaque: new Map(), vars: new Set(), close: "" }];
-  private readonly declared = new Map<string, { readonly name: string; readonly text: string }>();
-  private names = 0;
+  private readonly module: Module;
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, module: Module = { helpers: new HelperSet(), declared: new Map(), names: 0 }) {
     this.storage = storage;
+    this.module = module;
+    this.helpers = module.helpers;
+  }
+
+  /** An emitter for the body of a function of the same module, in which the named index variables are parameters. */
+  inFunction(params: readonly string[]): Emitter {
+    const inner = new Emitter(this.storage, this.module);
+    for (const [node, binding] of this.buffers) inner.bind(node, binding);
+    for (const name of params) (inner.blocks[0] as Block).vars.add(name);
+    return inner;
   }
 
   /** Reads of `node` become loads from `binding`. */
@@ -63,7 +79,7 @@ export class Emitter {
   }
 
   fresh(prefix: string): string {
-    return `${prefix}${this.names++}`;
+    return `${prefix}${this.module.names++}`;
   }
 
   get depth(): number {
@@ -138,15 +154,15 @@ export class Emitter {
 
   /** The name of a function at module scope that `text` writes, declared once for each key. */
   declare(key: string, text: (name: string) => string): string {
-    const known = this.declared.get(key);
+    const known = this.module.declared.get(key);
     if (known) return known.name;
     const name = this.fresh("fn");
-    this.declared.set(key, { name, text: text(name) });
+    this.module.declared.set(key, { name, text: text(name) });
     return name;
   }
 
   declarations(): string[] {
-    return [...this.declared.values()].map((d) => d.text);
+    return [...this.module.declared.values()].map((d) => d.text);
   }
 
   /** The value of `node` at `index`, as another operation of this kernel reads it: f16 results are rounded. */

@@ -19,6 +19,8 @@ export interface Kernel {
   readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
   /** Elements in a unit of each binding's declaration. */
   readonly units: readonly number[];
+  /** The text is the user's: nothing in it may be changed but the numbers of bindings. */
+  readonly own?: boolean;
 }
 
 /** What the family writers share: an emitter whose inputs are bound, and the buffers of the outputs. */
@@ -41,12 +43,13 @@ export function openFrame(region: Region, capabilities: Capabilities): Frame {
   const outputs = new Map<Node, Binding>();
   const inPlace = new Map<Node, Node>();
   const uniform = region.uniform ?? false;
-  slotsOf(region).forEach(({ input, output, access, part }, i) => {
+  slotsOf(region).forEach(({ input, output, access, part, anywhere }, i) => {
     const n = (input ?? output) as Node;
     const binding =
       uniform && isScalarInput(n)
         ? e.storage.addScalar(n.type.dtype, i)
         : e.storage.add(n.type.dtype, elements(n), access, part, uniform);
+    if (anywhere) binding.scalar = true;
     if (input) e.bind(input, binding);
     if (output) outputs.set(output, binding);
     if (input && output) inPlace.set(output, input);
@@ -82,6 +85,7 @@ export interface Parts {
 export function closeFrame(frame: Frame, parts: Parts): Kernel {
   const { e, capabilities } = frame;
   const body = e.storage.resolve(e.body());
+  const functions = e.declarations().map((d) => e.storage.resolve(d));
   const [x, y] = foldGroups(parts.groups, capabilities.limits.maxComputeWorkgroupsPerDimension);
   const subgroups = parts.subgroups ?? false;
   const uniform = frame.region.uniform ?? false;
@@ -93,7 +97,7 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     ...e.storage.functions(),
     ...(parts.declarations ?? []),
     e.helpers.text(),
-    ...e.declarations(),
+    ...functions,
     `@compute @workgroup_size(${parts.workgroupSize.join(", ")})`,
     `fn main(@builtin(workgroup_id) wid: vec3<u32>, ${
       uniform ? "@builtin(num_workgroups) nwg: vec3<u32>, " : ""
@@ -121,7 +125,7 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
 }
 
 /** Two factors whose product is at least `n`, neither above `limit`. */
-export function foldGroups(n: number, limit: number): [number, number] {
+function foldGroups(n: number, limit: number): [number, number] {
   if (n <= limit) return [n, 1];
   const y = Math.ceil(n / limit);
   return [Math.ceil(n / y), y];

@@ -169,6 +169,25 @@ export const producers: Readonly<Record<string, Producer>> = {
     return index.slice(0, outer).some((i) => dependsOn(i, "lane")) ? e.perLane(index, write) : write(index);
   },
 
+  words: (e, node, index) => {
+    const values = node.attrs.values as readonly number[];
+    const kinds = [...(node.attrs.kinds as string)];
+    let next = 0;
+    const words = kinds.map((kind, i) => {
+      if (kind === "u") return `${(values[i] as number) >>> 0}u`;
+      if (kind === "f") return `bitcast<u32>(f32(${values[i]}u))`;
+      const v = e.value(node.args[next++] as Node, []);
+      return v.dtype === "u32" ? v.text : `bitcast<u32>(${v.text})`;
+    });
+    return e.perLane(index, ([i]) => {
+      const at = indexText(i as Index);
+      const chosen = isInt(i as Index)
+        ? (words[(i as Index).base] as string)
+        : words.reduceRight((rest, w, k) => `select(${rest}, ${w}, ${at} == ${k}u)`);
+      return e.let(chosen, 1, "u32");
+    });
+  },
+
   philox: (e, node, index) => {
     const [seed] = node.args as [Node];
     return e.perLane(index, (at) => {
@@ -187,7 +206,7 @@ export const producers: Readonly<Record<string, Producer>> = {
 };
 
 /** An element of an index tensor as an index into an axis of `size`: negative counts from the end, then clamped. */
-export function loadIndex(e: Emitter, indices: Node, at: readonly Index[], size: number): Index {
+function loadIndex(e: Emitter, indices: Node, at: readonly Index[], size: number): Index {
   const v = e.value(indices, at);
   const last = Math.max(0, size - 1);
   const text =

@@ -128,35 +128,39 @@ function writeTogether(s: Slices): Kernel {
   const { position, inside } = positionOf(s, owner);
   e.line(`var live = ${inside || "true"};`);
   const type = typeOf(dtype, s.width);
+  // All vectors of an invocation are guarded alike, so that the text has one form for all sizes.
+  const whole = s.vectors % (own * threads) === 0;
   const vectors = Array.from({ length: own }, (_, i) => {
     const at = add(scale(mod(g, parts), own * threads), add(me, int(i * threads)));
     const last = s.vectors - 1;
-    const safe = at.max <= last ? at : e.opaque(`min(${indexText(at)}, ${last}u)`, last, e.depth);
+    const safe = whole ? at : e.opaque(`min(${indexText(at)}, ${last}u)`, last, e.depth);
     e.width = s.width;
     const index = sliceIndex(s, safe);
     const v = e.value(node.args[0] as Node, [...position, ...index]);
     e.width = 1;
     const acc = e.fresh("acc");
     e.line(`var ${acc} = ${v.width === s.width ? v.text : `${type}(${v.text})`};`);
-    return { acc, index, guard: at.max <= last ? "" : ` && ${indexText(at)} < ${s.vectors}u` };
+    return { acc, index, guard: whole ? "" : ` && ${indexText(at)} < ${s.vectors}u` };
   });
   const many = s.updates > blockSize;
   if (many) e.open(`for (var first = 0u; first < ${s.updates}u; first += ${blockSize}u) {`, ["first"]);
   const begin = many ? "first + " : "";
-  e.open(`for (var w = lid; w < ${words}u; w += ${threads}u) {`, ["w"]);
+  const limit = many ? "count" : `${words}u`;
+  if (many) e.line(`let count = min(${words}u, (${s.updates + 31}u - first) / 32u);`);
+  e.open(`for (var w = lid; w < ${limit}; w += ${threads}u) {`, ["w"]);
   e.line("var found = 0u;");
   e.open("for (var b = 0u; b < 32u; b++) {", ["b"]);
-  const whole = s.updates % 32 === 0;
+  const full = s.updates % 32 === 0;
   e.line(`let raw = ${begin}w * 32u + b;`);
-  const u = e.index("u", s.updates - 1, whole && !many ? "raw" : `min(raw, ${s.updates - 1}u)`);
+  const u = e.index("u", s.updates - 1, full && !many ? "raw" : `min(raw, ${s.updates - 1}u)`);
   const hit = matches(s, u, position);
-  e.line(`found |= select(0u, 1u << b, ${whole && !many ? hit : `raw < ${s.updates}u && ${hit}`});`);
+  e.line(`found |= select(0u, 1u << b, ${full && !many ? hit : `raw < ${s.updates}u && ${hit}`});`);
   e.close();
   e.line("hits[w] = found;");
   e.close();
   e.line("workgroupBarrier();");
 
-  e.open(`for (var w = 0u; live && w < ${words}u; w++) {`, ["w"]);
+  e.open(`for (var w = 0u; live && w < ${limit}; w++) {`, ["w"]);
   e.line("var left = hits[w];");
   e.open("while (left != 0u) {");
   const m = e.index("m", s.updates - 1, `${begin}w * 32u + countTrailingZeros(left)`);

@@ -102,7 +102,20 @@ export function stage(frame: Frame, s: Side): Staged {
 const clamp = (e: Emitter, x: Index, size: number): Index =>
   x.max < size ? x : e.opaque(`min(${indexText(x)}, ${size - 1}u)`, size - 1, e.depthOf([x]));
 
-const inside = (x: Index, size: number): string => (x.max < size ? "" : `${indexText(x)} < ${size}u`);
+/**
+ * Along the depth nothing is guarded where it is whole tiles. Else the first tile is guarded like the last one, needless
+ * as it may be: a text for all sizes serves depths of less than a tile.
+ */
+const wholeTiles = (s: Side): boolean => s.depthLimit % s.depth === 0;
+
+/** A vector or element of the depth, `per` to a position of `k`, that there is. */
+function clampDepth(e: Emitter, s: Side, k: Index, per = 1): Index {
+  const last = s.depthLimit / per - 1;
+  return wholeTiles(s) ? k : e.opaque(`min(${indexText(k)}, ${last}u)`, last, e.depthOf([k]));
+}
+
+const insideDepth = (s: Side, k: Index, per = 1): string =>
+  wholeTiles(s) ? "" : `${indexText(k)} < ${s.depthLimit / per}u`;
 
 function assign(e: Emitter, s: Side, register: string | undefined, text: string, ok: string): void {
   const vec = typeOf(s.dtype, 4);
@@ -124,8 +137,8 @@ function moved(e: Emitter, s: Side): Path {
       const vectors = Math.ceil(s.limit / 4);
       // The last vector may reach past the end of the axis: what it brings is never used.
       const at = outer.max < s.limit ? outer : scale(clamp(e, div(outer, 4), vectors), 4);
-      const v = e.value(s.operand, s.at(add(at, lane(4)), clamp(e, k, s.depthLimit)));
-      assign(e, s, register, wide(s, v), inside(k, s.depthLimit));
+      const v = e.value(s.operand, s.at(add(at, lane(4)), clampDepth(e, s, k)));
+      assign(e, s, register, wide(s, v), insideDepth(s, k));
     },
     store([register], outer, k, at) {
       e.line(`${at(outer, k)} = ${register};`);
@@ -144,8 +157,8 @@ function turned(e: Emitter, s: Side): Path {
     load(registers, outer, k) {
       e.width = 4;
       const k4 = div(k, 4);
-      const ok = inside(k4, s.depthLimit / 4);
-      const at = add(scale(clamp(e, k4, s.depthLimit / 4), 4), lane(4));
+      const ok = insideDepth(s, k4, 4);
+      const at = add(scale(clampDepth(e, s, k4, 4), 4), lane(4));
       registers.forEach((register, i) => {
         const v = e.value(s.operand, s.at(clamp(e, add(outer, int(i)), s.limit), at));
         assign(e, s, register, wide(s, v), ok);
@@ -169,12 +182,12 @@ function gathered(e: Emitter, s: Side): Path {
     inner: (unit) => mod(unit, s.depth),
     load([register], outer, k) {
       e.width = 1;
-      const at = clamp(e, k, s.depthLimit);
+      const at = clampDepth(e, s, k);
       const parts = Array.from(
         { length: 4 },
         (_, i) => e.value(s.operand, s.at(clamp(e, add(outer, int(i)), s.limit), at)).text,
       );
-      assign(e, s, register, `${typeOf(s.dtype, 4)}(${parts.join(", ")})`, inside(k, s.depthLimit));
+      assign(e, s, register, `${typeOf(s.dtype, 4)}(${parts.join(", ")})`, insideDepth(s, k));
     },
     store([register], outer, k, at) {
       e.line(`${at(outer, k)} = ${register};`);

@@ -17,7 +17,7 @@ export interface Binding {
   width: number;
   /**
    * Single elements are stored too, by different invocations perhaps: it is an array of scalars then, since writing a
-   * component of a vector may write all of it.
+   * component of a vector may write all of it. So it is where it may begin at any element.
    */
   scalar: boolean;
   /** Functions that choose among its buffers, where a load or a store needs them. */
@@ -187,8 +187,8 @@ export class Storage {
 }
 
 /** What stands in the text of a uniform kernel for where a binding's tensor begins, and for a scalar. */
-export const originMark = (binding: number): string => `%o${binding}%`;
-export const scalarMark = (tensor: number): string => `%s${tensor}%`;
+const originMark = (binding: number): string => `%o${binding}%`;
+const scalarMark = (tensor: number): string => `%s${tensor}%`;
 
 /** Lanes of an element of the buffer's array. */
 const vectorOf = (b: Binding): number => (b.scalar ? 1 : b.width);

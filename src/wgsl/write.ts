@@ -4,6 +4,7 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import { writeAttention } from "./attention-schedule.ts";
 import { writeContraction } from "./contraction-schedule.ts";
 import type { Kernel } from "./kernel.ts";
+import { writeOpaque } from "./opaque.ts";
 import { writePointwise } from "./pointwise.ts";
 import { writeRow } from "./row.ts";
 import { writeScan } from "./scan.ts";
@@ -16,6 +17,7 @@ const writers: Readonly<Record<Family, (r: Region, c: Capabilities) => Kernel>> 
   attention: writeAttention,
   scan: writeScan,
   scatter: writeScatter,
+  opaque: writeOpaque,
 };
 
 /** The kernel of a region in the variant that suits the device. The result's limits are checked against the device's. */

@@ -18,8 +18,12 @@ export const pages = [
   "README.md",
   "CONTRIBUTING.md",
   "docs/architecture.md",
+  "docs/cli.md",
   "docs/errors.md",
+  "docs/kernels-runtime.md",
+  "docs/kernels/README.md",
   "docs/models.md",
+  "docs/own-wgsl.md",
   "docs/performance.md",
   "docs/training.md",
 ];

@@ -19,7 +19,7 @@ export function values(graph: Graph, seed = 1): Arrays {
 }
 
 /** The derivative of output `value` by each element of one input, by central differences. */
-export function differences(graph: Graph, inputs: Arrays, name: string): number[] {
+function differences(graph: Graph, inputs: Arrays, name: string): number[] {
   const x = inputs[name] as NDArray;
   const at = (i: number, step: number): number => {
     const data = x.data.slice();

@@ -35,7 +35,40 @@ const compare = ["equal", "notEqual", "less", "lessEqual", "greater", "greaterEq
 const bits = ["and", "or", "xor", "shiftLeft", "shiftRight"] as const;
 const reductions = ["sum", "prod", "mean", "min", "max", "logSumExp", "l1", "l2", "sumSquare"] as const;
 
+/** y = x * alpha, with what the build reads of it. */
+const scale = s.wgslKernel(
+  `@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> p: P;
+struct P { n: u32, alpha: f32 }
+@compute @workgroup_size(64) fn scale(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x < p.n) { y[id.x] = x[id.x] * p.alpha; }
+}`,
+  undefined,
+  {
+    entry: "scale",
+    bindings: [
+      { name: "x", binding: 0, access: "read", dtype: "f32", unit: 1, count: null, type: "array<f32>" },
+      { name: "y", binding: 1, access: "read_write", dtype: "f32", unit: 1, count: null, type: "array<f32>" },
+      {
+        ...{ name: "p", binding: 2, access: "read", dtype: "u32", unit: 1, count: 2, type: "P" },
+        fields: [
+          { name: "n", scalar: "u32", type: "u32", word: 0, lanes: 1, count: 1, stride: 0 },
+          { name: "alpha", scalar: "f32", type: "f32", word: 1, lanes: 1, count: 1, stride: 0 },
+        ],
+      },
+    ],
+    ...{ overrides: [], constants: {}, workgroupSize: ["64", "1", "1"], workgroupMemory: [], requires: [] },
+  },
+);
+
 const cases: Record<string, (t: Inputs) => Result> = {
+  "a kernel in WGSL of one's own": ({ t }) => [
+    scale(
+      { x: t, p: { n: s.dimMul(T, 24), alpha: 0.5 } },
+      { outputs: { y: s.f32(4, T, 6) }, workgroups: [s.dimCeilDiv(s.dimMul(T, 24), 64)] },
+    ).y,
+  ],
   ...Object.fromEntries(unary.map((op) => [op, ({ x }: Inputs) => x[op]()])),
   ...Object.fromEntries(binary.map((op) => [op, ({ x, y }: Inputs) => [x[op](y), x[op](2)]])),
   ...Object.fromEntries(compare.map((op) => [op, ({ x, y }: Inputs) => x[op](y)])),

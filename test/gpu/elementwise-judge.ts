@@ -3,7 +3,7 @@ import { halfRound } from "../../src/base/half.ts";
 import type { ElementwiseCase } from "./elementwise-cases.ts";
 
 /** Distance of neighbouring numbers of a float dtype at x. */
-export function unit(x: number, dtype: DType): number {
+function unit(x: number, dtype: DType): number {
   const [digits, least, most] = dtype === "f16" ? [10, -14, 15] : [23, -126, 127];
   const e = x === 0 ? least : Math.floor(Math.log2(Math.abs(x)));
   // Math.log2 may round up across a power of two.
@@ -14,7 +14,7 @@ export function unit(x: number, dtype: DType): number {
 const limit: Readonly<Record<string, number>> = { f32: 3.4028235677973366e38, f16: 65520 };
 
 /** How far a GPU's value is from the exact one. `ulp` is Infinity when one is NaN or infinite and the other is not. */
-export function difference(got: number, exact: number, dtype: DType): { ulp: number; abs: number } {
+function difference(got: number, exact: number, dtype: DType): { ulp: number; abs: number } {
   const want =
     isFloat(dtype) && Math.abs(exact) >= (limit[dtype] as number) ? Math.sign(exact) * Number.POSITIVE_INFINITY : exact;
   if (Object.is(got, want) || (Number.isNaN(got) && Number.isNaN(want))) return { ulp: 0, abs: 0 };

@@ -1,114 +1,201 @@
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { root } from "../../scripts/bundle.mjs";
+import { publint } from "publint";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { entries, expandedEntries, root } from "../../scripts/exports.mjs";
+import { install, link, pack } from "./packed.ts";
 
-type Conditions = Readonly<Record<string, string>>;
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
-  exports: Readonly<Record<string, string | Conditions>>;
-  dependencies?: object;
-  files: readonly string[];
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly bin: { readonly sinter: string };
+  readonly dependencies: Readonly<Record<string, string>>;
 };
-const entries = Object.entries(manifest.exports).flatMap(([name, to]) =>
-  typeof to === "string" ? [] : [{ name, to }],
-);
 
-let app: string;
+const work = mkdtempSync(join(tmpdir(), "sinter-package-"));
+/** A consumer without the packages that the build tools need, and one that has them. */
+const bare = join(work, "bare");
+const app = join(work, "app");
+let tarball: string;
+let installed: string;
+
 beforeAll(() => {
-  // A consumer beside the repository, with the package as npm would lay it out.
-  app = mkdtempSync(join(tmpdir(), "sinter-consumer-"));
-  const installed = join(app, "node_modules/sinter");
-  mkdirSync(installed, { recursive: true });
-  execFileSync(process.execPath, [join(root, "scripts/build.mjs"), join(installed, "dist")], { stdio: "inherit" });
-  cpSync(join(root, "package.json"), join(installed, "package.json"));
-  for (const peer of ["webgpu", "@sparticuz/chromium"]) {
-    mkdirSync(join(app, "node_modules", peer, ".."), { recursive: true });
-    symlinkSync(join(root, "node_modules", peer), join(app, "node_modules", peer));
-  }
-  writeFileSync(join(app, "package.json"), '{ "type": "module" }');
-}, 120_000);
-afterAll(() => rmSync(app, { recursive: true, force: true }));
+  tarball = pack(work);
+  install(tarball, bare);
+  installed = install(tarball, app);
+  link(app, [...Object.keys(manifest.dependencies), "webgpu", "@sparticuz/chromium"]);
+  for (const folder of [bare, app])
+    writeFileSync(join(folder, "package.json"), '{ "type": "module", "private": true }\n');
+  cpSync(join(root, "test/package/consumer"), app, { recursive: true });
+}, 180_000);
+afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-test("every export has its files, and there is no run-time dependency", () => {
-  expect(manifest.dependencies).toBeUndefined();
-  expect(entries.length).toBeGreaterThanOrEqual(4);
-  const missing = entries.flatMap(({ to }) =>
-    Object.values(to).filter((path) => !existsSync(join(app, "node_modules/sinter", path))),
-  );
-  expect(missing).toEqual([]);
+const node = (cwd: string, ...args: string[]): string =>
+  execFileSync(process.execPath, args, {
+    cwd,
+    encoding: "utf8",
+    env: { ...process.env, NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+
+const tools = ["sinter/build", "sinter/esbuild", "sinter/vite"];
+
+describe("the tarball", () => {
+  test("holds what is built, its documentation, and nothing else", () => {
+    expect(readdirSync(installed).sort()).toEqual(["LICENSE", "README.md", "dist", "docs", "package.json"]);
+    expect(readdirSync(join(installed, "dist")).sort()).toEqual(["codegen", "kernels", "src"]);
+    const files = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+    expect(files.filter((f) => /\.kernel\.|\.test\.|(?<!\.d)\.ts$/.test(f))).toEqual([]);
+  });
+
+  test("has the files of every export", () => {
+    const paths = (value: unknown): string[] =>
+      typeof value === "string" ? [value] : Object.values(value as object).flatMap(paths);
+    const missing = Object.values(manifest.exports)
+      .flatMap(paths)
+      .filter((p) => !p.includes("*") && !existsSync(join(installed, p)));
+    expect(missing).toEqual([]);
+    expect(Object.keys(manifest.exports).sort()).toEqual(
+      [...entries.map((e) => e.path.replace("sinter", ".")), "./package.json"].sort(),
+    );
+  });
+
+  test("names its types first, as TypeScript asks", () => {
+    const unordered = Object.entries(manifest.exports).filter(([, value]) => {
+      const check = (v: unknown): boolean =>
+        typeof v === "object" && v !== null
+          ? "types" in v
+            ? Object.keys(v)[0] === "types"
+            : Object.values(v).every(check)
+          : false;
+      return typeof value !== "string" && !check(value);
+    });
+    expect(unordered).toEqual([]);
+  });
+
+  test("passes publint", async () => {
+    const { messages } = await publint({ pkgDir: installed, pack: false, strict: true });
+    expect(messages.map((m) => `${m.type} ${m.code} at ${m.path.join(".")}`)).toEqual([]);
+  });
+
+  test("passes attw: TypeScript finds every entry as Node and bundlers do", () => {
+    const attw = join(root, "node_modules/@arethetypeswrong/cli/dist/index.js");
+    const args = [tarball, "--profile", "esm-only", "--include-entrypoints", "kernels/softmax", "--no-color"];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [attw, ...args], { encoding: "utf8" });
+    expect(status, `${stdout}${stderr}`).toBe(0);
+    for (const { path } of entries.filter((e) => !e.path.includes("*"))) expect(stdout).toContain(`"${path}"`);
+  });
 });
 
-const example = `
-import { compile, f32, openDevice, softmax, SinterError } from "sinter";
-import { loadManifest, type GpuTensor } from "sinter/runtime";
-import * as nn from "sinter/nn";
-import { expectKernels } from "sinter/testing";
+describe("what an import brings along", () => {
+  const bundle = (entry: string, platform: "browser" | "node") =>
+    build({
+      stdin: { contents: `export * from ${JSON.stringify(entry)};`, resolveDir: bare },
+      bundle: true,
+      write: false,
+      metafile: true,
+      minify: true,
+      format: "esm",
+      platform,
+      absWorkingDir: bare,
+      external: platform === "node" ? ["webgpu"] : [],
+      logLevel: "silent",
+    });
+  const inputsOf = async (entry: string, platform: "browser" | "node"): Promise<string[]> =>
+    Object.keys((await bundle(entry, platform)).metafile.inputs).filter((f) => f !== "<stdin>");
 
-const program = compile({ x: f32(2, 3) }, ({ x }) => softmax(x, { axis: -1 }));
-expectKernels(program, 1);
-const gpu = await openDevice();
-const session = await program.load(gpu);
-const out: GpuTensor = await session.run({ x: new Float32Array(6) });
-const [first] = await out.data();
-if (Math.abs((first as number) - 1 / 3) > 1e-6) throw new Error(String(first));
-if (typeof loadManifest !== "function" || Object.keys(nn).length === 0) throw new Error("exports");
-if (!(await session.run({ x: new Float32Array(5) }).catch((e: unknown) => e) instanceof SinterError)) throw new Error("no error");
-gpu.dispose();
-console.log("ran");
-`;
-
-test("a strict TypeScript consumer checks against it and runs in Node", async () => {
-  writeFileSync(join(app, "app.ts"), example);
-  const options = {
-    target: "ES2022",
-    module: "NodeNext",
-    lib: ["ES2023", "DOM", "ESNext.Disposable"],
-    types: [],
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    skipLibCheck: false,
-    outDir: "out",
+  const plain = expandedEntries().filter((e) => !tools.includes(e.path));
+  const inPackage = (inputs: readonly string[]): void => {
+    expect(inputs.length).toBeGreaterThan(0);
+    expect(inputs.filter((f) => !/^node_modules\/sinter\/dist\/(?!codegen\/)/.test(f))).toEqual([]);
   };
-  writeFileSync(join(app, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["app.ts"] }));
-  execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", app], { stdio: "inherit" });
-  const out = execFileSync(process.execPath, [join(app, "out/app.js")], { encoding: "utf8", cwd: app });
-  expect(out).toBe("ran\n");
-});
 
-test("a browser bundle of the runtime is small and free of compiler and Node code", async () => {
-  writeFileSync(
-    join(app, "page.js"),
-    'export { loadManifest, manifestFromJson, openDevice, warmup } from "sinter/runtime";',
+  test.each(plain.map((e) => e.path).filter((e) => !e.startsWith("sinter/kernels/")))(
+    "%s reaches no package from npm, nor the build tools",
+    async (entry) => inPackage(await inputsOf(entry, "node")),
   );
-  const { outputFiles, metafile } = await build({
-    entryPoints: [join(app, "page.js")],
-    bundle: true,
-    write: false,
-    metafile: true,
-    minify: true,
-    format: "esm",
-    platform: "browser",
-    absWorkingDir: app,
+
+  test("nor does a kernel of the library", async () => {
+    const kernels = plain.filter((e) => e.path.startsWith("sinter/kernels/"));
+    expect(kernels.length).toBeGreaterThan(0);
+    for (const { path } of kernels) inPackage(await inputsOf(path, "browser"));
   });
-  const rooms = new Set(Object.keys(metafile.inputs).map((f) => /sinter\/dist\/([^/]+)\//.exec(f)?.[1] ?? f));
-  expect([...rooms].sort()).toEqual(["base", "manifest", "page.js", "runtime"]);
-  expect(outputFiles[0]!.contents.length).toBeLessThan(60_000);
+
+  test.each(["sinter", "sinter/runtime", "sinter/nn", "sinter/kernels", "sinter/testing"])(
+    "%s bundles for pages, without Node",
+    async (entry) => {
+      const inputs = await inputsOf(entry, "browser");
+      expect(inputs.filter((f) => f.startsWith("node_modules/sinter/dist/src/node/"))).toEqual([]);
+    },
+  );
+
+  test("all of it imports in Node without the packages of the build tools", () => {
+    const imports = plain.map((e) => `await import(${JSON.stringify(e.path)});`).join("\n");
+    writeFileSync(join(bare, "all.js"), `${imports}\nconsole.log("ran");\n`);
+    expect(node(bare, "all.js")).toBe("ran\n");
+  });
+
+  test.each([
+    ["sinter", "SinterError", /\/src\/base\//],
+    ["sinter/node", "openFile", /\/src\/(?:base|node)\//],
+    ["sinter/kernels", "softmax", /\/kernels\/generated\/softmax\./],
+  ])("of %s a bundle keeps what it uses: %s", async (entry, name, kept) => {
+    const { metafile } = await build({
+      stdin: { contents: `export { ${name} } from ${JSON.stringify(entry)};`, resolveDir: bare },
+      bundle: true,
+      write: false,
+      metafile: true,
+      format: "esm",
+      platform: "node",
+      absWorkingDir: bare,
+    });
+    const inputs = Object.entries(metafile.outputs["stdin.js"]?.inputs ?? {}).filter(([, i]) => i.bytesInOutput > 0);
+    expect(inputs.length).toBeGreaterThan(0);
+    expect(inputs.map(([f]) => f).filter((f) => !kept.test(f))).toEqual([]);
+  });
 });
 
-test("importing from the main entry for browsers needs nothing from Node", async () => {
-  writeFileSync(join(app, "whole.js"), 'export { compile, f32, openDevice } from "sinter";');
-  const { metafile } = await build({
-    entryPoints: [join(app, "whole.js")],
-    bundle: true,
-    write: false,
-    metafile: true,
-    format: "esm",
-    platform: "browser",
-    absWorkingDir: app,
+describe("a consumer in TypeScript", () => {
+  const sinter = (...args: string[]): string => node(app, join(installed, manifest.bin.sinter), ...args);
+  const tsc = (project: string): string => node(app, join(root, "node_modules/typescript/bin/tsc"), "-p", project);
+
+  test("builds its kernels with the command, which finds them up to date then", () => {
+    expect(readFileSync(join(installed, manifest.bin.sinter), "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+    sinter("build");
+    expect(readdirSync(join(app, "generated"))).toEqual(
+      expect.arrayContaining(["manifest.json", "negated.ts", "scaledSoftmax.ts", "squash.ts"]),
+    );
+    sinter("check");
+  }, 120_000);
+
+  test("checks strictly, declarations of the package included, as Node and as bundlers resolve", () => {
+    tsc(".");
+    tsc("tsconfig.page.json");
+  }, 120_000);
+
+  test.each(["program", "kernels", "bundle"])("%s.ts runs", (name) => {
+    expect(node(app, join(app, `out/${name}.js`))).toBe("ran\n");
   });
-  expect(Object.keys(metafile.inputs).filter((f) => /dist\/node\//.test(f))).toEqual([]);
+
+  test("bundles a page with a kernel of its own", async () => {
+    const { sinter: plugin } = (await import(join(installed, "dist/codegen/esbuild.js"))) as {
+      sinter: () => import("esbuild").Plugin;
+    };
+    mkdirSync(join(app, "page"), { recursive: true });
+    const contents = 'import { scaledSoftmax } from "../scale.kernel.ts";\nglobalThis.kernel = scaledSoftmax;\n';
+    const { outputFiles, metafile } = await build({
+      stdin: { contents, resolveDir: join(app, "page"), sourcefile: "page.ts", loader: "ts" },
+      bundle: true,
+      write: false,
+      metafile: true,
+      minify: true,
+      format: "esm",
+      absWorkingDir: app,
+      plugins: [plugin()],
+    });
+    expect(Object.keys(metafile.inputs).filter((f) => /dist\/(?:codegen|src)\//.test(f))).toEqual([]);
+    expect(outputFiles[0]?.text).toContain("@compute");
+  }, 60_000);
 });

@@ -39,6 +39,8 @@ const wordless = (region: Region): Kernel => ({
   variant: "none",
   workgroupSize: [1, 1, 1],
   workgroups: [1, 1, 1],
+  groups: 1,
+  units: [],
   requires: { f16: false, subgroups: false, workgroupBytes: 0 },
 });
 

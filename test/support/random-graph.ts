@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { DType } from "../../src/base/dtype.ts";
 import { type Graph, GraphBuilder, makeGraph } from "../../src/ir/graph.ts";
-import { count, type NDArray } from "../../src/ir/ndarray.ts";
+import type { NDArray } from "../../src/ir/ndarray.ts";
 import { print } from "../../src/ir/print.ts";
 import { rowSteps } from "./random-rows.ts";
 import { type Choices, pointwiseSteps, type Step, viewSteps } from "./random-steps.ts";
@@ -132,7 +132,3 @@ export function randomGraphs(
     return Object.defineProperties(made, { [fc.toStringMethod]: { value: text, enumerable: false } });
   });
 }
-
-/** The number of elements a graph's tensors have together. */
-export const totalSize = (graph: Graph): number =>
-  graph.nodes.reduce((n, x) => n + count(x.type.shape as readonly number[]), 0);

@@ -1,6 +1,8 @@
 import type { DType } from "../../src/base/dtype.ts";
 import { type Attrs, type Graph, GraphBuilder, makeGraph, type TensorType } from "../../src/ir/graph.ts";
+import type { NDArray } from "../../src/ir/ndarray.ts";
 import type { AttrSpec, OpRow } from "../../src/ir/op.ts";
+import { setOwnMeaning } from "../../src/ir/ops/wgsl.ts";
 
 const t = (text: string): TensorType => {
   const [, dtype, sizes] = /^(\w+)\[(.*)\]$/.exec(text) as unknown as [string, DType, string];
@@ -35,6 +37,29 @@ function productGradient(): Graph {
     inputs,
     [y, x].map((other, i) => ({ name: `g${i}`, node: b.add("mul", [ct, other]) })),
   );
+}
+
+/** A kernel of a user's own: counts on from a state, and doubles. */
+function ownKernel(): Attrs {
+  setOwnMeaning("row graphs", ([x, seen]) => [
+    { ...(x as NDArray), data: (x as NDArray).data.map((v) => 2 * v) },
+    { ...(seen as NDArray), data: (seen as NDArray).data.map((v) => v + 1) },
+  ]);
+  return {
+    name: "double",
+    source: [
+      "@group(0) @binding(4) var<storage, read> x: array<f32>;",
+      "@group(0) @binding(7) var<storage, read_write> seen: array<u32>;",
+      "@group(0) @binding(5) var<storage, read_write> y: array<f32>;",
+      "@compute @workgroup_size(4, 1, 1) fn main(@builtin(global_invocation_id) id: vec3<u32>) {",
+      "  if (id.x < 6u) { y[id.x] = 2.0 * x[id.x]; seen[id.x] = seen[id.x] + 1u; }",
+      "}",
+    ].join("\n"),
+    ...{ names: "x seen y", bindings: [4, 7, 5], dtypes: "f32 u32 f32" },
+    ...{ arguments: [0, 1, -1], results: [-1, 1, 0], units: [1, -6, 2] },
+    ...{ ranks: [2, 1], sizes: [2, 3, 6], workgroups: [2, 1, 1], workgroupSize: [4, 1, 1] },
+    ...{ workgroupBytes: 0, cpu: "row graphs" },
+  };
 }
 
 /** Arguments and attributes of a small program for each row that is not elementwise. */
@@ -134,6 +159,11 @@ const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]
   uniform: [["u32[2]", { shape: [3, 4], stream: 0 }]],
   normal: [["u32[2]", { shape: [3, 4], stream: 0 }]],
   bernoulli: [["u32[2]", { shape: [3, 4], stream: 0, p: 0.25 }]],
+  wgsl: [["f32[2,3] u32[6]", ownKernel()]],
+  words: [
+    ["f32[] i32[]", { kinds: "uxfx", values: [2 ** 32 - 1, 0, 12, 0] }],
+    ["", { kinds: "u", values: [7] }],
+  ],
   stopGradient: [["f32[2,3]"], ["i32[]"]],
   recompute: [["f32[2,3]", { key: 1 }]],
   call: [

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** The folder of shared test data: SINTER_SHARED, else `../shared` beside the project; undefined when there is neither. */
-export const sharedRoot: string | undefined = [process.env.SINTER_SHARED, join(projectRoot, "../shared")].find(
+const sharedRoot: string | undefined = [process.env.SINTER_SHARED, join(projectRoot, "../shared")].find(
   (dir) => dir !== undefined && dir !== "" && existsSync(dir),
 );
 

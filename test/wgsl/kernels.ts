@@ -27,7 +27,7 @@ export interface GraphCase {
 }
 
 /** A small program for every row of the op table and every dtype it takes. */
-export const rowCases: readonly GraphCase[] = rows.flatMap((row) =>
+const rowCases: readonly GraphCase[] = rows.flatMap((row) =>
   rowGraphs(row).map((graph) => ({
     name: `${row.name}(${graph.inputs.map((n) => `${n.type.dtype}[${n.type.shape}]`).join(", ")})`,
     graph,
@@ -81,7 +81,7 @@ export const largeCases: readonly GraphCase[] = Object.entries({
 }).map(([name, { graph }]) => ({ name, graph }));
 
 /** Every program whose kernels the tests of this folder look at. */
-export const everyCase: readonly GraphCase[] = [...programs, ...rowCases, ...largeCases];
+const everyCase: readonly GraphCase[] = [...programs, ...rowCases, ...largeCases];
 
 export type FuseMode = "profit" | "legal" | "off";
 

@@ -24,7 +24,7 @@ export const poly = (x: string, coefficients: readonly number[]): string =>
     .reduceRight((acc, c) => `(${acc} * ${x} + ${number(c)})`, number(coefficients.at(-1) as number));
 
 /** A constant of a helper's text, rounded to f32 first so that the shortest decimal text is exact. */
-export const number = (c: number): string => {
+const number = (c: number): string => {
   const text = Math.fround(c)
     .toPrecision(9)
     .replace(/\.?0+(?=e|$)/, "");

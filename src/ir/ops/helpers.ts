@@ -28,7 +28,7 @@ const word = new DataView(new ArrayBuffer(4));
 const hex = (n: number): string => `0x${(n >>> 0).toString(16).padStart(8, "0")}u`;
 
 /** The bit pattern of a number rounded to f32. NaN is 0x7fc00000. */
-export function floatBits(value: number): number {
+function floatBits(value: number): number {
   if (Number.isNaN(value)) return 0x7fc00000;
   word.setFloat32(0, value);
   return word.getUint32(0);

@@ -86,7 +86,7 @@ export function requireDType(op: string, t: TensorType, allowed: readonly DType[
 }
 
 export const floats: readonly DType[] = dtypes.filter(isFloat);
-export const integers: readonly DType[] = dtypes.filter(isInteger);
+const integers: readonly DType[] = dtypes.filter(isInteger);
 export const numbers: readonly DType[] = [...floats, ...integers];
 
 export const requireFloat = (op: string, t: TensorType, param?: string): DType => requireDType(op, t, floats, param);

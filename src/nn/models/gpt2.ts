@@ -14,6 +14,7 @@ import { linear } from "../linear.ts";
 import { readConfig } from "./config.ts";
 import { inDType, type LanguageModel, languageModel, type Run } from "./language-model.ts";
 
+/** Sizes of a GPT-2. */
 export interface Gpt2Config {
   readonly layers: number;
   /** Features of a token; `heads` divides it. */
@@ -33,6 +34,7 @@ interface Affine<L> {
   readonly bias: L;
 }
 
+/** Parameters of one layer of GPT-2. */
 export interface Gpt2Block<L> {
   readonly ln_1: Affine<L>;
   readonly attn: { readonly c_attn: Affine<L>; readonly c_proj: Affine<L> };
@@ -50,6 +52,7 @@ export interface Gpt2Params<L> {
   };
 }
 
+/** What {@link gpt2} gives. */
 export type Gpt2 = LanguageModel<Gpt2Config, Gpt2Params<TensorSpec>>;
 
 /**

@@ -4,6 +4,7 @@ import { isSpec } from "../../frontend/trace.ts";
 import { mapTree } from "../../frontend/tree.ts";
 import { count } from "../../ir/ndarray.ts";
 
+/** Options of a model's first parameters. */
 export interface InitOptions {
   /** An integer; another one gives other parameters. 0 by default. */
   readonly seed?: number;

@@ -12,6 +12,7 @@ import { cachedAttention, checkPosition, type KvCache, kvCacheSpecs } from "../k
 import { mapTensors } from "../tree/leaves.ts";
 import { type InitOptions, type InitRule, initTree } from "./init.ts";
 
+/** How a model computes. */
 export interface ForwardOptions {
   /**
    * The dtype of matrix products and of what lies between them, f32 by default. With f16, parameters are cast where they are
@@ -24,6 +25,7 @@ export interface ForwardOptions {
   readonly checkpoint?: boolean;
 }
 
+/** What a step of decoding gives. */
 export interface DecodeResult {
   /** [B, T, vocabulary] of the cache's dtype: the scores of the token after each. */
   readonly logits: Tensor;

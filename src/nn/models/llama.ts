@@ -12,6 +12,7 @@ import { swiglu } from "../swiglu.ts";
 import { readConfig } from "./config.ts";
 import { inDType, type LanguageModel, languageModel, type Run } from "./language-model.ts";
 
+/** Sizes of a Llama. */
 export interface LlamaConfig {
   readonly layers: number;
   /** Features of a token; `heads` divides it into heads of even size. */
@@ -36,6 +37,7 @@ interface Weight<L> {
   readonly weight: L;
 }
 
+/** Parameters of one layer of Llama. */
 export interface LlamaBlock<L> {
   readonly self_attn: {
     readonly q_proj: Weight<L>;
@@ -58,6 +60,7 @@ export interface LlamaParams<L> {
   readonly lm_head?: Weight<L>;
 }
 
+/** What {@link llama} gives. */
 export type Llama = LanguageModel<LlamaConfig, LlamaParams<TensorSpec>>;
 
 /**

@@ -18,6 +18,7 @@ export interface AdaDeltaState<P, I = Tensor> {
   readonly u: P;
 }
 
+/** Options of {@link adaDelta}. */
 export interface AdaDeltaOptions extends Partial<OptimiserOptions> {
   /** What is kept of both means; 0.9 by default. */
   readonly rho?: number;

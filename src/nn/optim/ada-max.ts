@@ -27,6 +27,7 @@ export interface AdaMaxState<P, I = Tensor> {
   readonly u: P;
 }
 
+/** Options of {@link adaMax}. */
 export interface AdaMaxOptions extends OptimiserOptions {
   /** What is kept of m and of u; 0.9 and 0.999 by default. */
   readonly betas?: readonly [number, number];

@@ -16,6 +16,7 @@ export interface AdagradState<P, I = Tensor> {
   readonly sum: P;
 }
 
+/** Options of {@link adagrad}. */
 export interface AdagradOptions extends OptimiserOptions {
   /** Divides the learning rate by 1 + lrDecay * (t - 1); 0 by default. */
   readonly lrDecay?: number;
@@ -23,6 +24,7 @@ export interface AdagradOptions extends OptimiserOptions {
   readonly eps?: number;
 }
 
+/** Options of {@link adagradInit}. */
 export interface AdagradInitOptions {
   /** What the sum of squares begins with; 0 by default. */
   readonly initialAccumulator?: number;

@@ -30,6 +30,7 @@ export interface AdamState<P, I = Tensor> {
   readonly vMax?: P;
 }
 
+/** Options of {@link adam} and {@link adamW}. */
 export interface AdamOptions extends OptimiserOptions {
   /** What is kept of m and of v; 0.9 and 0.999 by default. */
   readonly betas?: readonly [number, number];
@@ -37,6 +38,7 @@ export interface AdamOptions extends OptimiserOptions {
   readonly eps?: number;
 }
 
+/** Options of {@link adamInit} and {@link adamWInit}. */
 export interface AdamInitOptions {
   /** Divide by the largest v so far; false by default. Reddi et al., 2018. */
   readonly amsgrad?: boolean;

@@ -15,6 +15,7 @@ export interface LionState<P, I = Tensor> {
   readonly m: P;
 }
 
+/** Options of {@link lion}. */
 export interface LionOptions extends OptimiserOptions {
   /** What is kept of m in the direction of the update, and in m; 0.9 and 0.99 by default. */
   readonly betas?: readonly [number, number];

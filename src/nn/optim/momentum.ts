@@ -14,6 +14,7 @@ export interface MomentumState<P, I = Tensor> extends SgdState<I> {
   readonly velocity: P;
 }
 
+/** Options of {@link momentum}. */
 export interface MomentumOptions extends OptimiserOptions {
   /** What is kept of the velocity; 0.9 by default. */
   readonly momentum?: Scalar;

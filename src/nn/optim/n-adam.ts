@@ -29,6 +29,7 @@ export interface NAdamState<P, I = Tensor, F = Tensor> {
   readonly product: F;
 }
 
+/** Options of {@link nAdam}. */
 export interface NAdamOptions extends OptimiserOptions {
   /** What is kept of m, in the long run, and of v; 0.9 and 0.999 by default. */
   readonly betas?: readonly [number, number];

@@ -26,6 +26,7 @@ export interface RAdamState<P, I = Tensor> {
   readonly v: P;
 }
 
+/** Options of {@link rAdam}. */
 export interface RAdamOptions extends OptimiserOptions {
   /** What is kept of m and of v; 0.9 and 0.999 by default. The second is above 0.8 or so: below, v is never used. */
   readonly betas?: readonly [number, number];

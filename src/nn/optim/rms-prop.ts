@@ -21,6 +21,7 @@ export interface RmsPropState<P, I = Tensor> {
   readonly velocity?: P;
 }
 
+/** Options of {@link rmsProp}. */
 export interface RmsPropOptions extends OptimiserOptions {
   /** What is kept of the means; 0.99 by default. */
   readonly alpha?: number;
@@ -30,6 +31,7 @@ export interface RmsPropOptions extends OptimiserOptions {
   readonly momentum?: Scalar;
 }
 
+/** Options of {@link rmsPropInit}. */
 export interface RmsPropInitOptions {
   /** Divide by the standard deviation of gradients instead of their root mean square; false by default. */
   readonly centered?: boolean;

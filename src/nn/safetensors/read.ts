@@ -6,6 +6,7 @@ import { type Entry, type Header, headerLimit, parseHeader } from "./header.ts";
 import { refuse } from "./refuse.ts";
 import { type ByteReader, readerOf, type SafetensorsSource } from "./source.ts";
 
+/** Options of {@link loadSafetensors}. */
 export interface LoadSafetensorsOptions {
   /** Which tensors to load, by name; all by default. The others are checked, and skipped. */
   readonly select?: (name: string) => boolean;

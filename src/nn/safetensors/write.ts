@@ -14,8 +14,10 @@ export interface RemoteTensor {
   data(): Promise<HostArray>;
 }
 
+/** A tensor to be saved: in memory, or one that is read when its turn comes. */
 export type SavedTensor = HostTensor | RemoteTensor;
 
+/** Options of {@link writeSafetensors}. */
 export interface SaveSafetensorsOptions {
   /** Strings to go with the tensors. Python's transformers asks for `{ format: "pt" }`. */
   readonly metadata?: Readonly<Record<string, string>>;

@@ -8,7 +8,7 @@ export type Kwargs = Readonly<Record<string, Arg>>;
 /** An operator of PyTorch in our DSL: `x` is the first argument, then the positional and the named ones. */
 export type TorchOperator = (x: Tensor, args: readonly Arg[], kw: Kwargs) => Tensor | readonly Tensor[];
 
-export const isTensor = (v: Arg): v is Tensor =>
+const isTensor = (v: Arg): v is Tensor =>
   typeof v === "object" && v !== null && !Array.isArray(v) && "dtype" in (v as object);
 
 export function tensor(v: Arg): Tensor {
@@ -39,5 +39,3 @@ export const axisOf = (x: Tensor, dim: Arg, otherwise = 0): number => {
   return d < 0 ? d + x.rank : d;
 };
 export const flat = (x: Tensor): Tensor => s.reshape(x, [count(x)]);
-/** 1 where true. */
-export const numeric = (x: Tensor): Tensor => s.cast(x, "f32");

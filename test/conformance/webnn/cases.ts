@@ -60,7 +60,7 @@ const range: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
 };
 
 /** Special numbers and big integers appear as `{"__num": "-0"}`, `{"__bigint": "12"}`, `"12n"`, `"12"` and `"-Infinity"`. */
-export function readNumber(v: unknown): number {
+function readNumber(v: unknown): number {
   if (typeof v === "number") return v;
   if (typeof v === "string" && /^-?\d+n?$/.test(v)) return Number(v.replace("n", ""));
   if (typeof v === "string" && /^(NaN|[+-]?Infinity|-?0)$/.test(v)) return Number(v);

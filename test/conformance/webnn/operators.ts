@@ -17,7 +17,7 @@ export interface Call {
 /** An operator of WebNN in our DSL. */
 export type Operator = (c: Call) => Tensor | readonly Tensor[];
 
-export const sizes = (x: Tensor): number[] => x.shape as number[];
+const sizes = (x: Tensor): number[] => x.shape as number[];
 
 const unary =
   (f: (x: Tensor) => Tensor): Operator =>

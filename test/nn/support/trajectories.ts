@@ -54,7 +54,7 @@ const camel = (name: string): string => name.replace(/_(\w)/g, (_, c: string) =>
 const ofState = ["amsgrad", "centered", "initialAccumulatorValue"];
 
 /** Our optimiser for a case: its update, and its state for a tree of parameters. */
-export function optimiserOf({ optimizer, config }: Case): { update: Update; init: (params: unknown) => object } {
+function optimiserOf({ optimizer, config }: Case): { update: Update; init: (params: unknown) => object } {
   const all = Object.entries(config).map(([k, v]) => [camel(k), v] as const);
   const moving = optimizer === "SGD" && "momentum" in config;
   const [update, init] = (moving ? [nn.momentum, nn.momentumInit] : optimisers[optimizer]) as [Update, Init];
@@ -73,7 +73,7 @@ export function optimiserOf({ optimizer, config }: Case): { update: Update; init
 }
 
 export const paramSpecs = (): unknown => trajectories.params.map((p) => f32(...p.shape));
-export const paramValues = (): unknown =>
+const paramValues = (): unknown =>
   trajectories.params.map((p) => ({ dtype: "f32", shape: p.shape, data: Float32Array.from(p.data) }));
 
 /** All cases in one program, each with parameters and a state of its own, for the same gradients. */

@@ -21,6 +21,8 @@ export interface KernelStep {
   args(d: Sizes, o: ArrayLike<number>, u: Uint32Array, f: Float32Array, i: Int32Array): void;
   /** Workgroups in all. */
   groups(d: Sizes): number;
+  /** Workgroups along x, y and z for a text of the user's own, which asks how long its buffers are: they are bound exactly. */
+  grid?(d: Sizes): readonly number[];
 }
 
 /** Texts for a class of sizes. */
@@ -45,6 +47,7 @@ export type KernelAccess = "read" | "write" | "update";
 /** dtype of a tensor; `float` is what the dtype option says. */
 export type KernelTensorDType = "float" | "f32" | "f16" | "i32" | "u32" | "bool";
 
+/** A tensor of a kernel's signature. */
 export interface KernelTensorSpec {
   readonly name: string;
   readonly dtype: KernelTensorDType;

@@ -1,0 +1,69 @@
+import { parseArgs } from "node:util";
+import { type ConfigName, configs } from "./gpt2-model.ts";
+
+export interface WarmupBenchOptions {
+  readonly config: ConfigName;
+  readonly dtype: "f32" | "f16";
+  readonly rounds: number;
+  readonly concurrency: number | undefined;
+  readonly check: boolean;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+/** What the measurement must reach, with --check. */
+export const bounds = { ratio: 0.6, firstOverSteady: 2 } as const;
+
+export const help = `usage: npm run bench -- warmup [options]
+
+Times all pipelines of GPT-2's training step: warmed up several at a time, one after the other, and made where the first
+step needs them. Then the first step after a warm-up beside later ones. Every measurement is on a new device and on texts
+that no driver has seen.
+
+  --config NAME   tiny (2 layers, width 64), small (4, 256) or distil (6, 768); default tiny
+  --dtype TYPE    f32 (default) or f16
+  --rounds N      times each is measured, 3 by default; figures are medians
+  --concurrency N pipelines compiled at a time where several are; default as in the library
+  --check         exit code 1 when the first step takes more than ${bounds.firstOverSteady} later ones or, on a GPU, the concurrent warm-up
+                  takes more than ${bounds.ratio} of the sequential one
+  --json          stdout holds one JSON object alone
+  -h, --help      print this
+
+SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter. What a JSON field means stands in docs/performance.md.`;
+
+/** The command line's options, or what is wrong with it. */
+export function parseWarmup(args: readonly string[]): WarmupBenchOptions | string {
+  try {
+    const string = { type: "string" } as const;
+    const flag = { type: "boolean", default: false } as const;
+    const { values: v } = parseArgs({
+      args: [...args],
+      options: {
+        ...{ config: string, dtype: string, rounds: string, concurrency: string },
+        ...{ check: flag, json: flag, help: { ...flag, short: "h" } },
+      },
+    });
+    return {
+      config: choice("config", v.config ?? "tiny", Object.keys(configs) as ConfigName[]),
+      dtype: choice("dtype", v.dtype ?? "f32", ["f32", "f16"]),
+      rounds: count("rounds", v.rounds ?? "3"),
+      concurrency: v.concurrency === undefined ? undefined : count("concurrency", v.concurrency),
+      check: v.check,
+      json: v.json,
+      help: v.help,
+    };
+  } catch (e) {
+    return (e as Error).message.split(/\. |\n/)[0] as string;
+  }
+}
+
+function choice<const T extends string>(name: string, value: string, known: readonly T[]): T {
+  if ((known as readonly string[]).includes(value)) return value as T;
+  throw new Error(`--${name} is ${JSON.stringify(value)}, but must be one of ${known.join(", ")}`);
+}
+
+function count(name: string, text: string): number {
+  const n = /^\d+$/.test(text) ? Number(text) : 0;
+  if (n >= 1 && n <= 1000) return n;
+  throw new Error(`--${name} is ${JSON.stringify(text)}, but must be a whole number from 1 to 1000`);
+}
