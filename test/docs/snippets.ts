@@ -23,6 +23,7 @@ export const pages = [
   "docs/kernels-runtime.md",
   "docs/kernels/README.md",
   "docs/models.md",
+  "docs/kernel-files.md",
   "docs/own-wgsl.md",
   "docs/performance.md",
   "docs/training.md",
