@@ -1,8 +1,8 @@
 import { constant, defineKernel, dim, embedding as embeddingOf, f32, i32, scatterAdd } from "sinter";
 import { wide } from "./precision.ts";
 
-const rows = dim("rows", { hint: 131_072 });
-const cols = dim("cols", { hint: 2048 });
+const rows = dim("rows", { hint: 8192 });
+const cols = dim("cols", { hint: 768 });
 const vocabulary = dim("vocabulary", { hint: 50_257 });
 
 /** y[row] = table[tokens[row]]. Negative tokens count from the end, and what is still outside is clamped into the table. */

@@ -33,11 +33,16 @@ export async function buildSource(
     : inOrder(withSeverity("error", errors));
   const kernels = errors.length ? [] : r.kernels;
   const extension = o.importExtension ?? ".js";
-  const origin = { source: name, version: toolVersion(), importExtension: extension, minify: o.minify ?? false };
+  const origin = { source: name, version: toolVersion(), importExtension: extension };
   return {
     main: { name, contents: kernels.map((k) => exported(k, extension)).join("") || "export {};\n" },
     modules: kernels.flatMap((k): EmittedFile[] =>
-      kernelModules(k.kernel, { ...origin, exports: k.exports, ...(k.doc ? { doc: k.doc } : {}) }),
+      kernelModules(k.kernel, {
+        ...origin,
+        exports: k.exports,
+        ...(k.short ? { short: k.short } : {}),
+        ...(k.doc ? { doc: k.doc } : {}),
+      }),
     ),
     kernels,
     diagnostics,

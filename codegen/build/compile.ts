@@ -3,6 +3,7 @@ import { isBodyFunction, kernelOf } from "../../src/frontend/body-kernel.ts";
 import { type FloatSpec, KernelDefinition, type KernelDType } from "../../src/frontend/define-kernel.ts";
 import { f16 } from "../../src/frontend/spec.ts";
 import type { SpecTree } from "../../src/frontend/trace.ts";
+import { shortTexts } from "../emit/code.ts";
 import type { KernelDoc } from "../emit/doc.ts";
 import type { KernelSource } from "../read/index.ts";
 import type { ReadText } from "../reflect/index.ts";
@@ -10,7 +11,7 @@ import { compileUniform } from "../uniform/compile.ts";
 import type { Bundle } from "./bundle.ts";
 import { type Evaluated, evaluate } from "./evaluate.ts";
 import { checkNames } from "./names.ts";
-import type { CompiledKernel } from "./types.ts";
+import type { CompiledKernel, CompileOptions } from "./types.ts";
 
 /** What a kernel file compiles to. Plain data. */
 export interface Compiled {
@@ -43,13 +44,18 @@ export async function openKernels(
 }
 
 /** Compiles one of the kernels of a file. */
-export async function compileKernel(o: Opened, index: number, dtypes?: readonly KernelDType[]): Promise<Compiled> {
+export async function compileKernel(
+  o: Opened,
+  index: number,
+  { dtypes, minify }: Pick<CompileOptions, "dtypes" | "minify"> = {},
+): Promise<Compiled> {
   const { exports, definition, place } = o.kernels[index] as Defined;
   try {
     const kernel = await withWgsl(o.bundle, async () => compileUniform(restricted(definition, dtypes)));
     const diagnostics = checkNames(kernel, exports, place);
     const doc = docOf(exports, o.bundle.source);
-    return { kernels: [{ exports, kernel, ...(doc ? { doc } : {}), place }], diagnostics };
+    const short = minify && { short: shortTexts(kernel) };
+    return { kernels: [{ exports, kernel, ...short, ...(doc ? { doc } : {}), place }], diagnostics };
   } catch (e) {
     return { kernels: [], diagnostics: [o.ran.diagnosticOf(e, place)] };
   }

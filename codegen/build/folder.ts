@@ -36,7 +36,7 @@ function kernelFiles(k: CompiledKernel, source: string, version: string, o: Comp
       ...origin,
       exports: k.exports,
       importExtension: o.importExtension ?? ".js",
-      minify: o.minify ?? false,
+      ...(k.short ? { short: k.short } : {}),
       ...(k.doc ? { doc: k.doc } : {}),
     }),
     ...wgslFiles(k.kernel, origin),

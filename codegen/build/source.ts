@@ -15,6 +15,7 @@ export interface SourceResult extends Compiled {
 
 export interface SourceOptions {
   readonly dtypes?: readonly KernelDType[] | undefined;
+  readonly minify?: boolean | undefined;
   /** Compile again what has not changed. */
   readonly force?: boolean | undefined;
   /** The file's text, if not what is on disk. */
@@ -22,7 +23,8 @@ export interface SourceOptions {
 }
 
 /** The cache's name for options: two lists of the same dtypes are one. */
-const optionsKey = (o: SourceOptions): string => JSON.stringify(o.dtypes ? [...new Set(o.dtypes)].sort() : null);
+const optionsKey = ({ dtypes, minify = false }: SourceOptions): string =>
+  JSON.stringify([dtypes ? [...new Set(dtypes)].sort() : null, minify]);
 
 /** What is kept of a kernel file, if that still holds. */
 export function unchanged(file: string, o: SourceOptions, cache: CompileCache): SourceResult | undefined {

@@ -1,6 +1,7 @@
 import type { Diagnostic, Place } from "../../src/base/diagnostic.ts";
 import type { KernelDType } from "../../src/frontend/define-kernel.ts";
 import type { UniformKernel } from "../../src/manifest/uniform.ts";
+import type { ShortTexts } from "../emit/code.ts";
 import type { KernelDoc } from "../emit/doc.ts";
 import type { EmittedFile } from "../emit/module.ts";
 
@@ -89,6 +90,8 @@ export interface CompiledKernel {
   /** The names that the source exports it by; `default` is last. */
   readonly exports: readonly string[];
   readonly kernel: UniformKernel;
+  /** If asked to minify. */
+  readonly short?: ShortTexts;
   readonly doc?: KernelDoc;
   /** Where it is defined. */
   readonly place: Place;

@@ -14,6 +14,9 @@ export interface Task {
   readonly index: number;
 }
 
+/** Jobs that a thread has at a time: while this one compiles, it gives out no other. */
+const ahead = 3;
+
 /** Compiles kernels in this thread and, when that takes long, in others beside it. */
 export interface Workers {
   /** @param onDone gets what each task gave, in the order of completion */
@@ -33,31 +36,37 @@ export interface Workers {
 export function createWorkers(patience = 700, threads = Math.min(3, availableParallelism() - 1)): Workers {
   const started: Worker[] = [];
   return {
-    async compile(tasks, { dtypes, signal }, onDone) {
+    async compile(tasks, { dtypes, minify, signal }, onDone) {
       if (tasks.length === 0) return;
       const { compileKernel } = await import("./compile.ts");
+      const options = { dtypes, minify };
       let next = 0;
       const here = async (at: number): Promise<void> => {
         const task = tasks[at] as Task;
-        onDone(task, await compileKernel(task.opened, task.index, dtypes));
+        onDone(task, await compileKernel(task.opened, task.index, options));
       };
       const there = async (worker: Worker): Promise<void> => {
         while (next < tasks.length && !signal?.aborted) {
           const at = next++;
           const task = tasks[at] as Task;
           const { opened, index } = task;
-          const answer = await ask(worker, { file: opened.file, bundle: opened.bundle, index, dtypes });
+          const answer = await ask(worker, { id: at, file: opened.file, bundle: opened.bundle, index, options });
           if ("failed" in answer) return here(at);
           onDone(task, answer.compiled);
         }
       };
-      const others: Promise<void>[] = started.map(there);
+      const queue = (worker: Worker): Promise<void>[] => {
+        worker.ref();
+        return Array.from({ length: ahead }, () => there(worker));
+      };
+      const others: Promise<void>[] = started.flatMap(queue);
       const since = performance.now();
       try {
         while (next < tasks.length) {
           signal?.throwIfAborted();
           if (others.length === 0 && threads > 0 && performance.now() - since > patience && tasks.length - next > 3) {
-            others.push(startWorkers(threads, started).then(async (all) => void (await Promise.all(all.map(there)))));
+            // Not beside a kernel: compiling one leaves no time to others in this thread.
+            others.push(...(await startWorkers(threads, started)).flatMap(queue));
           }
           await here(next++);
           // Lets answers of the others in.
@@ -67,6 +76,7 @@ export function createWorkers(patience = 700, threads = Math.min(3, availablePar
       } finally {
         next = tasks.length;
         await Promise.allSettled(others);
+        for (const w of started) w.unref();
       }
       signal?.throwIfAborted();
     },
@@ -79,16 +89,15 @@ export function createWorkers(patience = 700, threads = Math.min(3, availablePar
 function ask(worker: Worker, job: Job): Promise<Answer> {
   return new Promise((resolve) => {
     const end = (answer: Answer): void => {
+      if (answer.id !== job.id) return;
       worker.off("message", end);
       worker.off("error", failed);
       worker.off("exit", exited);
-      worker.unref();
       resolve(answer);
     };
-    const failed = (e: unknown): void => end({ failed: String(e) });
-    const exited = (): void => end({ failed: "it has ended" });
+    const failed = (e: unknown): void => end({ id: job.id, failed: String(e) });
+    const exited = (): void => end({ id: job.id, failed: "it has ended" });
     worker.on("message", end).on("error", failed).on("exit", exited);
-    worker.ref();
     worker.postMessage(job);
   });
 }

@@ -1,4 +1,4 @@
-import type { ArgumentSpec, UniformStep, UniformVariant } from "../../src/manifest/uniform.ts";
+import type { ArgumentSpec, UniformKernel, UniformStep, UniformVariant } from "../../src/manifest/uniform.ts";
 import { property, stringLiteral, templateLiteral } from "./js-text.ts";
 import { minifyWgsl } from "./minify-wgsl.ts";
 import { sizeJs } from "./size-js.ts";
@@ -11,11 +11,26 @@ export interface CodeText {
   readonly types: readonly string[];
 }
 
+/** WGSL without comments and blanks, with short names, by the keys of the steps that it is the text of. */
+export type ShortTexts = Readonly<Record<string, string>>;
+
+/** The short texts of a kernel. A text of the user's own stays as it is. */
+export function shortTexts({ codes }: UniformKernel): ShortTexts {
+  const steps = codes.flatMap((c) => c.variants.flatMap((v) => v.steps));
+  const made = new Map<string, string>();
+  const short = (wgsl: string): string => {
+    const text = made.get(wgsl) ?? minifyWgsl(wgsl);
+    made.set(wgsl, text);
+    return text;
+  };
+  return Object.fromEntries(steps.map((s) => [s.key, s.grid ? s.wgsl : short(s.wgsl)]));
+}
+
 /**
  * Variants as the runtime's `KernelCode`. Equal texts, and equal steps, are constants that several variants share.
- * @param minify removes comments and blanks from the WGSL
+ * @param short texts to be written instead of the steps' own
  */
-export function codeText(variants: readonly UniformVariant[], minify = false): CodeText {
+export function codeText(variants: readonly UniformVariant[], short?: ShortTexts): CodeText {
   const all = variants.flatMap((v) => v.steps);
   const texts = named(
     "w",
@@ -24,19 +39,16 @@ export function codeText(variants: readonly UniformVariant[], minify = false): C
   );
   const steps = named(
     "s",
-    all.map((s) => stepText(s, (wgsl) => texts.get(wgsl) as string, minify)),
+    all.map((s) => stepText(s, (wgsl) => texts.get(wgsl) as string, short !== undefined)),
     2,
   );
   const step = (s: UniformStep): string => {
-    const text = stepText(s, (wgsl) => texts.get(wgsl) as string, minify);
+    const text = stepText(s, (wgsl) => texts.get(wgsl) as string, short !== undefined);
     return steps.get(text) ?? text;
   };
-  // A text of the user's own stays as it is.
-  const own = new Set(all.flatMap((s) => (s.grid ? [s.wgsl] : [])));
+  const written = new Map(all.map((s) => [s.wgsl, short?.[s.key] ?? s.wgsl]));
   const constants = [
-    ...[...texts].map(
-      ([wgsl, name]) => `const ${name} = ${templateLiteral(minify && !own.has(wgsl) ? minifyWgsl(wgsl) : wgsl)};\n`,
-    ),
+    ...[...texts].map(([wgsl, name]) => `const ${name} = ${templateLiteral(written.get(wgsl) as string)};\n`),
     ...[...steps].map(([text, name]) => `const ${name}: KernelStep = ${text};\n`),
   ];
   return {
@@ -86,11 +98,11 @@ export function conditions(v: UniformVariant): string[] {
   ];
 }
 
-function stepText(s: UniformStep, text: (wgsl: string) => string, minify: boolean): string {
+function stepText(s: UniformStep, text: (wgsl: string) => string, shortKey: boolean): string {
   const writes = s.bindings.reduce((bits, b, i) => (b.access === "read_write" ? bits | (1 << i) : bits), 0) >>> 0;
   return object([
     `wgsl: ${text(s.wgsl)}`,
-    `key: ${stringLiteral(minify ? s.key.slice(0, 20) : s.key)}`,
+    `key: ${stringLiteral(shortKey ? s.key.slice(0, 20) : s.key)}`,
     `bindings: [${s.bindings.map((b) => b.tensor ?? -1 - (b.scratch as number)).join(", ")}]`,
     `writes: ${writes}`,
     `words: ${s.args.length}`,

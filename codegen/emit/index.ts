@@ -8,6 +8,7 @@ export {
   readManifest,
   withoutTexts,
 } from "./build-manifest.ts";
+export { type ShortTexts, shortTexts } from "./code.ts";
 export type { KernelDoc } from "./doc.ts";
 export { hasHeader, hashOf } from "./header.ts";
 export { minifyWgsl } from "./minify-wgsl.ts";

@@ -1,5 +1,5 @@
 import type { UniformCode, UniformKernel } from "../../src/manifest/uniform.ts";
-import { array, codeText, indent, object, ofSizes } from "./code.ts";
+import { array, codeText, indent, object, ofSizes, type ShortTexts } from "./code.ts";
 import { docComment, type KernelDoc, signature } from "./doc.ts";
 import { type Origin, withHeader } from "./header.ts";
 import { stringLiteral } from "./js-text.ts";
@@ -11,8 +11,8 @@ export interface ModuleOptions extends Origin {
   readonly doc?: KernelDoc;
   /** How modules name each other. TypeScript and every bundler know a `.ts` file by `.js` too. */
   readonly importExtension: ".js" | ".ts";
-  /** Short WGSL without comments, for bundles. */
-  readonly minify?: boolean;
+  /** Short texts by the keys of steps, for bundles. */
+  readonly short?: ShortTexts;
 }
 
 /** A generated file before it has a place. */
@@ -46,7 +46,7 @@ function mainModule(
   others: readonly UniformCode[],
   o: ModuleOptions,
 ): string {
-  const text = inline ? codeText(inline.variants, o.minify) : undefined;
+  const text = inline ? codeText(inline.variants, o.short) : undefined;
   const tensors = signature(kernel);
   const scalars = kernel.scalars.map((s) => s.name);
   const names = (list: readonly string[]): string => `[${list.map(stringLiteral).join(", ")}]`;
@@ -96,7 +96,7 @@ function mainModule(
 const taken = /^(?:[sw]\d+|Sizes|Kernel|KernelStep|KernelCode)$/;
 
 function codeModule(kernel: UniformKernel, c: UniformCode, o: ModuleOptions): string {
-  const { constants, code, types } = codeText(c.variants, o.minify);
+  const { constants, code, types } = codeText(c.variants, o.short);
   return withHeader(
     o,
     `import type { ${["KernelCode", ...types].join(", ")} } from "sinter/runtime";\n\n${sizesType(kernel)}\n${constants}\n` +

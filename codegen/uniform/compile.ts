@@ -1,6 +1,6 @@
 import { fail } from "../../src/base/diagnostic.ts";
 import type { KernelDefinition, KernelDType, KernelVariantOptions } from "../../src/frontend/define-kernel.ts";
-import { bindDim, type Dim, dimNames, isSym, type Shape, shapeSize } from "../../src/ir/dim.ts";
+import { type Dim, dimNames, dimText, isSym, type Shape, shapeSize } from "../../src/ir/dim.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
 import type { Capabilities } from "../../src/manifest/manifest.ts";
 import type {
@@ -13,14 +13,16 @@ import type {
 } from "../../src/manifest/uniform.ts";
 import { compile, type Program } from "../../src/program.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
-import { isScalarInput } from "../../src/wgsl/kernel.ts";
+import { isScalarInput, type Kernel } from "../../src/wgsl/kernel.ts";
+import { agreedKernels, alone, following, noting, scheduleOf } from "./agree.ts";
 import { Fitter, sizeExpr } from "./fit.ts";
-import { farPoints, type Point, pointCount, pointsFor } from "./points.ts";
+import { type Point, pointsFor } from "./points.ts";
 import { type Held, kernelsAt, lowered, type PointKernels, type PointStep } from "./regions.ts";
+import { type Samples, samplePoints } from "./sample.ts";
 import { NotUniform, type ScalarArgument, skeletonOf, uniformKey, unify } from "./text.ts";
 
 /** Factors of the hinted sizes, tried in turn where a schedule changes between the points around one size. */
-const scales = [1, 0.72, 1.37, 2.1, 0.5];
+const factors = [1, 0.72, 1.37, 2.1, 0.5];
 
 type Profile = UniformCode["profile"];
 
@@ -116,6 +118,8 @@ function defaultVariants(program: Program): KernelVariantOptions[] {
   return [{ name: "aligned", multiples: Object.fromEntries([...new Set(names)].sort().map((n) => [n, 4])) }];
 }
 
+const texts = (k: PointKernels): string => k.steps.map((s) => s.write(alone()).wgsl).join();
+
 /** Capabilities that texts of a profile are written for. f16 texts need shader-f16. */
 const capabilitiesOf = (profile: Profile, dtype: KernelDType): Capabilities => ({
   ...profiles.base,
@@ -130,23 +134,28 @@ function variantOf(
   v: KernelVariantOptions,
 ): Readonly<Record<Profile, UniformVariant>> {
   checkVariant(definition, program, v);
+  const hinted = new Map([...program.dims].map(([name, hint]) => [name, v.hints?.[name] ?? hint]));
   const reasons: string[] = [];
-  for (const scale of scales) {
+  for (const factor of factors) {
     try {
-      const at = (point: Point): Sample => {
-        const graph = lowered(program.bind(point));
-        return { point, graph, kernels: kernelsAt(graph, capabilitiesOf("base", dtype), v === any) };
-      };
-      const samples = sampled(program, v, scale, at);
-      const points = samples.map((s) => s.point);
-      const unite = (list: readonly PointKernels[]): UniformVariant =>
-        united(v, points, derivedDims(program.graph), tensorsOf(program.graph), list);
-      const withSubgroups = (s: Sample): PointKernels =>
-        kernelsAt(s.graph, capabilitiesOf("subgroups", dtype), v === any);
-      const [first] = samples as [Sample];
-      const base = unite(samples.map((s) => s.kernels));
-      const same = texts(withSubgroups(first)) === texts(first.kernels);
-      return { base, subgroups: same ? base : unite(samples.map(withSubgroups)) };
+      const hints = new Map([...hinted].map(([name, hint]) => [name, hint * factor]));
+      const notes: unknown[] = [];
+      const [own] = pointsFor(hints, v) as [Point];
+      const suited = lowered(program.bind(own), noting(notes));
+      const samples = samplePoints(program.graph, v, hints);
+      const graphs = samples.points.map((p) => lowered(program.bind(p), following(notes)));
+      const at = (profile: Profile, g: Graph): PointKernels => kernelsAt(g, capabilitiesOf(profile, dtype), v === any);
+      const of = (profile: Profile): UniformVariant =>
+        united(
+          v,
+          samples,
+          program.graph,
+          at(profile, suited),
+          graphs.map((g) => at(profile, g)),
+        );
+      const [base, subgroups] = [at("base", suited), at("subgroups", suited)].map(texts);
+      const made = of("base");
+      return { base: made, subgroups: subgroups === base ? made : of("subgroups") };
     } catch (e) {
       if (!(e instanceof NotUniform)) throw e;
       reasons.push(e.message);
@@ -162,49 +171,6 @@ function variantOf(
     },
   );
 }
-
-interface Sample {
-  readonly point: Point;
-  readonly graph: Graph;
-  readonly kernels: PointKernels;
-}
-
-/** Samples near the hints, and one far from them along each dim, where kernels of the same structure are still written. */
-function sampled(
-  program: Program,
-  v: KernelVariantOptions,
-  scale: number,
-  at: (point: Point) => Sample,
-): readonly Sample[] {
-  const near = pointsFor(program.dims, v, scale);
-  const out = near.slice(0, Math.max(2, pointCount - program.dims.size)).map(at);
-  const [first] = out as [Sample];
-  for (const points of farPoints(near, v).values()) {
-    for (const point of points) {
-      const far = indexable(program.graph, point) ? at(point) : undefined;
-      if (!far || !alike(far.kernels, first.kernels)) continue;
-      out.push(far);
-      break;
-    }
-  }
-  return [...out, ...near.slice(out.length).map(at)];
-}
-
-/** Is every tensor small enough for indices of 32 bits? */
-const indexable = (graph: Graph, point: Point): boolean =>
-  graph.nodes.every((n) => (bindDim(shapeSize(n.type.shape), point) as number) < 2 ** 31);
-
-const alike = (a: PointKernels, b: PointKernels): boolean =>
-  a.steps.length === b.steps.length &&
-  a.steps.every((s, i) => {
-    const t = b.steps[i] as PointStep;
-    return (
-      JSON.stringify([s.holds, s.kernel.units]) === JSON.stringify([t.holds, t.kernel.units]) &&
-      skeletonOf(s.kernel.wgsl) === skeletonOf(t.kernel.wgsl)
-    );
-  });
-
-const texts = (k: PointKernels): string => k.steps.map((s) => s.kernel.wgsl).join();
 
 function checkVariant(definition: KernelDefinition, program: Program, v: KernelVariantOptions): void {
   for (const sizes of [v.multiples, v.min, v.max, v.hints]) {
@@ -227,15 +193,31 @@ function derivedDims(graph: Graph): Dim[] {
   return [...out.values()].slice(0, 6);
 }
 
+/** Numbers of elements of tensors, and of their rows. */
+function countsOf(graph: Graph): Dim[] {
+  const out = new Map<string, Dim>();
+  for (const { type } of graph.nodes) {
+    for (const d of [shapeSize(type.shape), shapeSize(type.shape.slice(0, -1))]) if (isSym(d)) out.set(dimText(d), d);
+  }
+  return [...out.values()].slice(0, 32);
+}
+
 function united(
   v: KernelVariantOptions,
-  points: readonly Point[],
-  derived: readonly Dim[],
-  tensors: readonly UniformTensor[],
-  kernels: readonly PointKernels[],
+  { points, needed }: Samples,
+  graph: Graph,
+  suited: PointKernels,
+  all: readonly PointKernels[],
 ): UniformVariant {
-  const fitter = new Fitter(points, derived);
-  const [first] = kernels as [PointKernels];
+  const tensors = tensorsOf(graph);
+  const [first] = all as [PointKernels];
+  const same = (k: PointKernels): boolean =>
+    k.steps.length === first.steps.length &&
+    k.scratch.length === first.scratch.length &&
+    k.steps.every((s, i) => JSON.stringify(s.holds) === JSON.stringify(first.steps[i]?.holds));
+  const kernels = all.filter((k, i) => i < needed || same(k));
+  const at = points.filter((_, i) => i < needed || same(all[i] as PointKernels));
+  const fitter = new Fitter(at, derivedDims(graph), countsOf(graph));
   if (kernels.some((k) => k.steps.length !== first.steps.length || k.scratch.length !== first.scratch.length)) {
     throw new NotUniform(`it takes ${kernels.map((k) => k.steps.length).join(", ")} kernels at different sizes`);
   }
@@ -246,17 +228,29 @@ function united(
     return e;
   };
   const steps = first.steps.map((s, i): UniformStep => {
-    const all = kernels.map((k) => k.steps[i] as (typeof first.steps)[number]);
-    const { kernel } = s;
+    const all = kernels.map((k) => k.steps[i] as PointStep);
+    // The schedule is that of the hints, if there are the same kernels at sizes so small.
+    const model = suited.steps.length === first.steps.length ? (suited.steps[i] as PointStep) : s;
+    const written = agreedKernels(all, scheduleOf(model));
+    const [kernel] = written as [Kernel];
     if (
-      all.some(
-        (a) => JSON.stringify(a.holds) !== JSON.stringify(s.holds) || String(a.kernel.units) !== String(kernel.units),
-      )
+      all.some((a) => JSON.stringify(a.holds) !== JSON.stringify(s.holds)) ||
+      written.slice(0, needed).some((k) => String(k.units) !== String(kernel.units))
     ) {
       throw new NotUniform("its kernels read and write other tensors, or in other vectors, at different sizes");
     }
-    const texts = all.map((a) => a.kernel.wgsl);
-    const { wgsl, args } = kernel.own ? ownText(texts) : unify(texts, fitter, kernel.units, s.scalars);
+    // Texts at sizes that are not needed may be simpler; if they are the same, their numbers count.
+    const skeleton = skeletonOf(kernel.wgsl);
+    const counted = written.map((k, p) => p < needed || skeletonOf(k.wgsl) === skeleton);
+    const texts = written.flatMap((k, p) => (counted[p] ? [k.wgsl] : []));
+    const own = counted.every((c) => c)
+      ? fitter
+      : new Fitter(
+          at.filter((_, p) => counted[p]),
+          derivedDims(graph),
+          countsOf(graph),
+        );
+    const { wgsl, args } = kernel.own ? ownText(texts) : unify(texts, own, kernel.units, s.scalars);
     return {
       label: s.label,
       wgsl,
@@ -267,9 +261,9 @@ function united(
         dtype: s.dtypes[b]!,
       })),
       args,
-      groups: size(all.map((a) => a.kernel.groups)),
+      groups: size(written.map((k) => k.groups)),
       ...(kernel.own
-        ? { grid: [0, 1, 2].map((i) => size(all.map((a) => a.kernel.workgroups[i] as number))) as never }
+        ? { grid: [0, 1, 2].map((i) => size(written.map((k) => k.workgroups[i] as number))) as never }
         : {}),
       workgroupSize: kernel.workgroupSize,
       requires: kernel.requires,

@@ -22,12 +22,16 @@ export class Fitter {
   readonly #byRatio = new Map<string, Candidate[]>();
   readonly #known = new Map<string, SizeExpr | undefined>();
 
-  /** `derived`: sizes that the program's shapes are made of. */
-  constructor(points: readonly Point[], derived: readonly Dim[]) {
+  /** Numbers of elements and rows. */
+  readonly #counts: readonly Candidate[];
+
+  /** `derived`: sizes that the program's shapes are made of; `counts`: what products of them there are. */
+  constructor(points: readonly Point[], derived: readonly Dim[], counts: readonly Dim[] = []) {
     this.#points = points;
     this.#names = Object.keys(points[0] ?? {}).map((n) => this.#candidate(n));
     this.#atoms = distinct([...this.#names, ...derived.filter(isSym).map((d) => this.#dim(d))]);
     this.#parts = this.#quotients(this.#atoms);
+    this.#counts = counts.filter(isSym).map((d) => this.#dim(d));
   }
 
   /** The simplest expression that has these values, the points' in order; undefined where there is none. */
@@ -39,6 +43,8 @@ export class Fitter {
   }
 
   #search(values: readonly number[]): SizeExpr | undefined {
+    const near = this.#neighbour(values);
+    if (near !== undefined) return near;
     for (const offset of offsets) {
       const rest = values.map((v) => v - offset);
       const e = this.#multiple(rest) ?? this.#product(rest, this.#parts, 2);
@@ -52,6 +58,15 @@ export class Fitter {
       if (!best || cost < best.cost) best = { expr: plus(times(c.expr, line.scale), line.offset), cost };
     }
     return best?.expr ?? this.#sum(values);
+  }
+
+  /** A size or one beside it: where sizes are odd, that is twice the half of it rounded, too. */
+  #neighbour(values: readonly number[]): SizeExpr | undefined {
+    for (const { expr, at } of this.#atoms) {
+      const offset = (values[0] as number) - (at[0] as number);
+      if (Math.abs(offset) <= 1 && at.every((v, i) => v + offset === values[i])) return plus(expr, offset);
+    }
+    return undefined;
   }
 
   /** A whole multiple of something in the pool. */
@@ -103,7 +118,9 @@ export class Fitter {
       ...ownMonomials,
       ...this.#parts,
       ...this.#differences(),
+      ...this.#counts,
       ...this.#quotients(ownMonomials),
+      ...this.#quotients(this.#counts),
     ]);
     for (const c of this.#pool) {
       const key = ratios(c.at);

@@ -5,10 +5,11 @@ import { fuse } from "../../src/fuse/fuse.ts";
 import { inPlaceInputs } from "../../src/fuse/in-place.ts";
 import { legalise } from "../../src/fuse/legalise.ts";
 import { countOf, placeOf } from "../../src/fuse/pull.ts";
-import type { Region, Slot } from "../../src/fuse/region.ts";
+import type { Agreement, Region, Slot } from "../../src/fuse/region.ts";
 import { type Graph, GraphBuilder, makeGraph, type Node } from "../../src/ir/graph.ts";
 import type { Capabilities } from "../../src/manifest/manifest.ts";
 import { optimise } from "../../src/passes/pipeline.ts";
+import type { Decide } from "../../src/passes/split-reductions.ts";
 import { isScalarInput, type Kernel } from "../../src/wgsl/kernel.ts";
 import { writeKernel } from "../../src/wgsl/write.ts";
 import { NotUniform, type ScalarArgument } from "./text.ts";
@@ -19,7 +20,8 @@ export type Held = { readonly tensor: string } | { readonly scratch: number };
 /** A kernel of the definition at one point. */
 export interface PointStep {
   readonly label: string;
-  readonly kernel: Kernel;
+  /** Its text and interface, with the structure that is agreed on. */
+  readonly write: (agreement: Agreement) => Kernel;
   readonly holds: readonly Held[];
   readonly dtypes: readonly Node["type"]["dtype"][];
   readonly scalars: ReadonlyMap<number, ScalarArgument>;
@@ -31,10 +33,10 @@ export interface PointKernels {
   readonly scratch: readonly number[];
 }
 
-/** A graph of concrete shapes in the form that kernels are written for. */
-export function lowered(graph: Graph): Graph {
+/** A graph of concrete shapes in the form that kernels are written for. `decide` sees what the sizes suggest. */
+export function lowered(graph: Graph, decide: Decide): Graph {
   const limit = 8;
-  return legalise(ownOutputs(legalise(optimise(graph, { parts: 1024 }), limit, true)), limit, true);
+  return legalise(ownOutputs(legalise(optimise(graph, { parts: 1024, decide }), limit, true)), limit, true);
 }
 
 /** Outputs that are one tensor become copies of it: each is a buffer of the caller's. */
@@ -93,7 +95,7 @@ export function kernelsAt(graph: Graph, capabilities: Capabilities, anywhere: bo
     const bound = slots.filter((s) => !isScalarInput((s.input ?? s.output) as Node));
     return {
       label: `${r.family}: ${[...new Set(r.members.filter((n) => n.op !== "result").map(opName))].join(" ")}`,
-      kernel: writeKernel({ ...r, slots, uniform: true }, capabilities),
+      write: (uniform) => writeKernel({ ...r, slots, uniform }, capabilities),
       holds: bound.map((s) => holder((s.output ?? s.input) as Node)),
       dtypes: bound.map((s) => ((s.input ?? s.output) as Node).type.dtype),
       scalars: new Map(slots.flatMap(({ input }, i) => (input && isScalarInput(input) ? [[i, scalarOf(input)]] : []))),

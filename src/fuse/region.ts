@@ -44,7 +44,17 @@ export interface Region {
    * The text is to hold for other sizes too, as numbers in it are replaced: structure may not follow from how sizes divide.
    * Scalar inputs are words of the argument block, and tensors may begin anywhere in their bindings.
    */
-  readonly uniform?: boolean;
+  readonly uniform?: Agreement;
+}
+
+/** How the texts of one kernel at several sizes come to one structure. */
+export interface Agreement {
+  /** Whether it holds at all of the sizes. */
+  always(holds: boolean): boolean;
+  /** The least of the sizes' numbers. */
+  least(n: number): number;
+  /** What the sizes that the schedule is for have under this key. */
+  settled<T>(key: string, value: T): T;
 }
 
 /** The bindings of a region: as planned, or inputs then outputs, each by itself. */

@@ -51,14 +51,21 @@ function make(base: number, terms: readonly Term[]): Index {
   return { base, terms, min, max, key: key + base };
 }
 
-const collect = (list: Iterable<Term>): Term[] => {
-  const byKey = new Map<string, Term>();
-  for (const t of list) {
-    const old = byKey.get(t.atom.key);
-    byKey.set(t.atom.key, old ? { atom: t.atom, coef: old.coef + t.coef } : t);
+/** The terms of two sums, both in the order of their atoms, in one. */
+function merged(a: readonly Term[], b: readonly Term[]): Term[] {
+  const out: Term[] = [];
+  let [i, j] = [0, 0];
+  for (let s = a[i], t = b[j]; s || t; s = a[i], t = b[j]) {
+    const by = !s ? 1 : !t ? -1 : s.atom.key === t.atom.key ? 0 : order(s.atom.key, t.atom.key);
+    if (by < 0) out.push(s as Term);
+    if (by > 0) out.push(t as Term);
+    const coef = by === 0 ? (s as Term).coef + (t as Term).coef : 0;
+    if (coef !== 0) out.push({ atom: (s as Term).atom, coef });
+    if (by <= 0) i++;
+    if (by >= 0) j++;
   }
-  return [...byKey.values()].filter((t) => t.coef !== 0).sort((a, b) => order(a.atom.key, b.atom.key));
-};
+  return out;
+}
 
 const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
@@ -85,7 +92,9 @@ export function add(a: Index, b: Index): Index {
   if (isInt(a, 0)) return b;
   if (isInt(b, 0)) return a;
   let base = a.base + b.base;
-  let terms = collect([...a.terms, ...b.terms]);
+  if (isInt(a)) return make(base, b.terms);
+  if (isInt(b)) return make(base, a.terms);
+  let terms = merged(a.terms, b.terms);
   // k·c·(e / c) + k·(e % c) = k·e
   for (let again = true; again; ) {
     again = false;
@@ -98,7 +107,10 @@ export function add(a: Index, b: Index): Index {
       if (!pair) continue;
       const whole = scale(t.atom.of, t.coef);
       base += whole.base;
-      terms = collect([...terms.filter((u) => u !== t && u !== pair), ...whole.terms]);
+      terms = merged(
+        terms.filter((u) => u !== t && u !== pair),
+        whole.terms,
+      );
       again = true;
       break;
     }

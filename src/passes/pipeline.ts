@@ -11,7 +11,7 @@ import { foldViews } from "./fold-views.ts";
 import { recogniseAttention } from "./recognise-attention.ts";
 import { simplify } from "./simplify.ts";
 import { splitPacks } from "./split-packs.ts";
-import { splitReductions } from "./split-reductions.ts";
+import { type Decide, splitReductions } from "./split-reductions.ts";
 
 /** A rewrite from graph to graph with the same meaning; gives back the same graph when it changes nothing. */
 export interface Pass {
@@ -63,6 +63,8 @@ export interface OptimiseOptions {
   readonly largestBinding?: number;
   /** Partial results of a long reduction, whatever its length; by default what suits the length. */
   readonly parts?: number;
+  /** Takes decisions that sizes suggest, so that graphs of several sizes become alike. */
+  readonly decide?: Decide;
 }
 
 /** Every round makes a graph smaller or more canonical; a real graph is done after three or four. */
@@ -87,11 +89,11 @@ export function optimise(graph: Graph, options: OptimiseOptions = {}): Graph {
     g = after;
     return true;
   };
-  const { largestBinding, parts } = options;
+  const { largestBinding, parts, decide } = options;
   const long: Pass =
     parts === undefined
       ? p.splitReductions
-      : { ...p.splitReductions, run: (graph) => splitReductions(graph, { parts }) };
+      : { ...p.splitReductions, run: (graph) => splitReductions(graph, { parts, ...(decide ? { decide } : {}) }) };
   const chunks: readonly Pass[] =
     largestBinding === undefined
       ? []

@@ -5,6 +5,9 @@ import { reshape } from "../ir/ops/composite-helpers.ts";
 import { rowOf } from "../ir/ops.ts";
 import { replaceNodes } from "./rewrite.ts";
 
+/** Takes a decision that sizes suggest, or another one. */
+export type Decide = <T>(suggested: T) => T;
+
 export interface SplitOptions {
   /** Reductions of at most this many elements into one stay whole. */
   readonly minElements?: number;
@@ -14,6 +17,8 @@ export interface SplitOptions {
   readonly maxRows?: number;
   /** How many partial results a run gets, whatever its length; by default what suits the length. */
   readonly parts?: number;
+  /** Sees what sizes suggest: whether a reduction is split, and along which run of axes. What it returns is done. */
+  readonly decide?: Decide;
 }
 
 /**
@@ -22,14 +27,20 @@ export interface SplitOptions {
  * identity. So a full reduction is two kernels that both have enough parallel work.
  */
 export function splitReductions(graph: Graph, options: SplitOptions = {}): Graph {
-  const { minElements = 8192, minRowElements = 131_072, maxRows = 256, parts } = options;
+  const {
+    minElements = 8192,
+    minRowElements = 131_072,
+    maxRows = 256,
+    parts,
+    decide = (suggested) => suggested,
+  } = options;
   const users = usersOf(graph);
   return replaceNodes(graph, (n, args, b) => {
     const runs = rowOf(n.op).kind === "reduction" ? runsOf(n) : undefined;
     // A tensor has at most eight axes, and one run becomes two.
-    if (!runs || runs.sizes.length === 8 || runs.rows >= maxRows || !mayReorder(n, runs)) return undefined;
-    const least = feedsRow(n, users) ? minRowElements : minElements;
-    return runs.elements > least ? split(b, n, args, runs, parts) : undefined;
+    if (!runs || runs.sizes.length === 8 || !mayReorder(n, runs)) return undefined;
+    const long = runs.rows < maxRows && runs.elements > (feedsRow(n, users) ? minRowElements : minElements);
+    return decide(long) ? split(b, n, args, runs, parts, decide) : undefined;
   });
 }
 
@@ -101,9 +112,11 @@ function split(
   args: readonly Node[],
   { sizes, reduced }: Runs,
   wanted: number | undefined,
+  decide: Decide,
 ): Node[] {
-  const size = Math.max(...sizes.filter((_, i) => reduced[i]));
-  const at = sizes.findIndex((s, i) => reduced[i] && s === size);
+  const longest = Math.max(...sizes.filter((_, i) => reduced[i]));
+  const at = decide(sizes.findIndex((s, i) => reduced[i] && s === longest));
+  const size = sizes[at] as number;
   const { parts, length } = partials(size, wanted);
   const identity = identitiesOf(n);
   const blocks = args.map((x, i) => {

@@ -2,6 +2,7 @@ import { countOf, isStored, readsOf } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { coefOf, divisibleBy, type Index, int, ravel, substitute } from "../ir/index-expr.ts";
+import { always } from "./agree.ts";
 
 export interface Contiguity {
   /** Neighbours lie next to each other in memory. */
@@ -22,7 +23,7 @@ export function vectorsAlong(region: Region, operand: Node, index: readonly Inde
       const offset = ravel(at, n.type.shape as readonly number[]);
       const size = countOf(n);
       if (best && size <= best.size) return;
-      const aligned = size % 4 === 0 && divisibleBy(substitute(offset, "lane", int(0)), 4);
+      const aligned = always(region, size % 4 === 0 && divisibleBy(substitute(offset, "lane", int(0)), 4));
       best = { size, unit: coefOf(offset, "lane") === 1, aligned };
       return;
     }

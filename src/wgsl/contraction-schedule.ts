@@ -1,5 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { always, settled } from "./agree.ts";
 import { productOf, writeDirect } from "./contraction.ts";
 import { type Tile, tileBytes, tileThreads, writeTiled } from "./contraction-tiled.ts";
 import type { Kernel } from "./kernel.ts";
@@ -17,9 +18,10 @@ const enoughGroups: readonly number[] = [512, 96, 0];
 /** The variant of a contraction for a device: CPU adapters lose by workgroup memory, a few rows are a matrix-vector product. */
 export function writeContraction(region: Region, capabilities: Capabilities): Kernel {
   const p = productOf(region);
-  if (!capabilities.software && matvecFits(p, capabilities) && !ridesOn(region, "a"))
+  if (!capabilities.software && matvecFits(p, region, capabilities) && !ridesOn(region, "a"))
     return writeMatvec(region, capabilities);
-  const tile = capabilities.software ? undefined : chooseTile(region, capabilities);
+  const chosen = capabilities.software ? -1 : tiles.indexOf(chooseTile(region, capabilities) as Tile);
+  const tile = tiles[settled(region, "tile", chosen)];
   return tile ? writeTiled(region, capabilities, tile) : writeDirect(region, capabilities);
 }
 
@@ -32,6 +34,6 @@ function chooseTile(region: Region, capabilities: Capabilities): Tile | undefine
   const fits = (t: Tile): boolean =>
     tileBytes(t) <= limits.maxComputeWorkgroupStorageSize && tileThreads(t) <= limits.maxComputeInvocationsPerWorkgroup;
   // The results of odd rows are stored one by one: texts that are shipped as they are stay short by the smallest tile.
-  if (region.uniform && p.n % 4 !== 0) return tiles.at(-1);
+  if (region.uniform && !always(region, p.n % 4 === 0)) return tiles.at(-1);
   return tiles.find((t, i) => fits(t) && groups(t) >= (enoughGroups[i] as number));
 }

@@ -2,6 +2,7 @@ import type { Region } from "../fuse/region.ts";
 import type { Side } from "../fuse/riders.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { always } from "./agree.ts";
 import { multiplyAdd, operandIndex, type Product, productOf, writeEpilogue } from "./contraction.ts";
 import { type Emitter, lane } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
@@ -65,7 +66,7 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
   const colGroups = t.columns / 4;
   // Texts for all sizes are shipped, and what is alike in them is written once. Accumulators keep names of their own: an
   // array that a loop goes through would not be in registers.
-  const short = region.uniform ?? false;
+  const short = region.uniform !== undefined;
   const acc = Array.from({ length: t.rows }, () =>
     Array.from({ length: colGroups }, () => {
       const name = e.fresh("acc");
@@ -192,7 +193,7 @@ function storeVector(frame: Frame, p: Product, batch: readonly Index[], row: Ind
   const dtype = p.node.type.dtype;
   const guardRow = row.max < p.m ? [] : [`${indexText(row)} < ${p.m}u`];
   const within = (at: Index): Index => (at.max < p.n ? at : bounded(e, at, p.n));
-  if (p.n % 4 === 0) {
+  if (always(frame.region, p.n % 4 === 0)) {
     const guards = [...guardRow, ...(col.max + 3 < p.n ? [] : [`${indexText(col)} < ${p.n}u`])];
     e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
     e.width = 4;

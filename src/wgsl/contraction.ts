@@ -2,6 +2,7 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { always, settled } from "./agree.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 import { leftReader, rightReader } from "./operand-readers.ts";
@@ -93,27 +94,29 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
   const p = productOf(region);
   const dtype = p.node.type.dtype;
   const packed = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
-  const width = tile?.width ?? (p.n % 4 === 0 ? 4 : packed ? 2 : 1);
+  const width = tile?.width ?? (always(region, p.n % 4 === 0) ? 4 : packed ? 2 : 1);
   const columns = p.n / width;
-  const tiny = isTiny(region, p);
-  const tm = Math.min(tile?.rows ?? (tiny ? 1 : rowsFor(p)), p.m);
-  const tn = Math.min(tile?.vectors ?? (tiny ? 1 : width === 4 ? 2 : 4), columns);
+  const tiny = settled(region, "tiny", isTiny(region, p));
+  const tm = settled(region, "rows", Math.min(tile?.rows ?? (tiny ? 1 : rowsFor(p)), p.m));
+  const tn = settled(region, "columns", Math.min(tile?.vectors ?? (tiny ? 1 : width === 4 ? 2 : 4), columns));
   const tilesM = Math.ceil(p.m / tm);
   const tilesN = Math.ceil(columns / tn);
-  const size = tile?.size ?? groupAlong(tilesN);
+  const size = settled(region, "size", tile?.size ?? groupAlong(tilesN));
   const blocks64 = Math.ceil(tilesN / size);
   const groups = blocks64 * tilesM * p.batches;
   // The rows of A depend on the workgroup alone, so that their loads are uniform: one for all invocations.
   const g = e.index("g", Math.max(0, groups - 1), "group");
   const tileN = e.index("tile_n", Math.max(0, tilesN - 1), `(g % ${blocks64}u) * ${size}u + lid`);
-  if (tilesN % size !== 0) e.line(`if (tile_n >= ${tilesN}u) { return; }`);
+  if (!always(region, tilesN % size === 0)) e.line(`if (tile_n >= ${tilesN}u) { return; }`);
   const tileM = mod(div(g, blocks64), tilesM);
   const batch = unravel(div(g, blocks64 * tilesM), p.batch);
   const rows = Array.from({ length: tm }, (_, i) => clampTo(frame, add(scale(tileM, tm), int(i)), p.m));
   const vectors = Array.from({ length: tn }, (_, j) => clampTo(frame, add(scale(tileN, tn), int(j)), columns));
   const cols = vectors.map((v) => (width === 1 ? v : add(scale(v, width), lane(width))));
 
-  const columnGuard = (j: number): string => (columns % tn === 0 ? "" : guard(add(scale(tileN, tn), int(j)), columns));
+  const wholeColumns = always(region, columns % tn === 0);
+  const wholeRows = always(region, p.m % tm === 0);
+  const columnGuard = (j: number): string => (wholeColumns ? "" : guard(frame, add(scale(tileN, tn), int(j)), columns));
 
   const acc = rows.map(() =>
     cols.map(() => {
@@ -142,7 +145,7 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
     for (let kk = 0; kk < 4; kk++) step(a(kk), b(kk));
     e.close();
   }
-  if (region.uniform && p.k % 4 !== 0) {
+  if (region.uniform && !always(region, p.k % 4 === 0)) {
     const kv = e.fresh("k");
     e.open(`for (var ${kv} = ${blocks * 4}u; ${kv} < ${p.k}u; ${kv}++) {`, [kv]);
     const k = variable(kv, p.k - 1);
@@ -155,7 +158,7 @@ export function writeDirect(region: Region, capabilities: Capabilities, tile?: D
   e.width = width;
   rows.forEach((r, i) => {
     cols.forEach((c, j) => {
-      const guards = [...(p.m % tm === 0 ? [] : [guard(add(scale(tileM, tm), int(i)), p.m)]), columnGuard(j)].filter(
+      const guards = [...(wholeRows ? [] : [guard(frame, add(scale(tileM, tm), int(i)), p.m)]), columnGuard(j)].filter(
         (g) => g !== "",
       );
       e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
@@ -226,9 +229,10 @@ function declare({ e }: Frame, type: string): string {
 
 /** The index, kept below `size`: edge tiles repeat the last row instead of reading past the end. */
 function clampTo(frame: Frame, at: Index, size: number): Index {
-  if (at.max < size) return at;
+  if (always(frame.region, at.max < size)) return at;
   const { e } = frame;
   return e.opaque(`min(${indexText(at)}, ${size - 1}u)`, size - 1, e.depthOf([at]));
 }
 
-const guard = (at: Index, size: number): string => (at.max < size ? "" : `${indexText(at)} < ${size}u`);
+const guard = ({ region }: Frame, at: Index, size: number): string =>
+  always(region, at.max < size) ? "" : `${indexText(at)} < ${size}u`;

@@ -1,5 +1,6 @@
 import type { Node } from "../ir/graph.ts";
 import { add, type Index, ravel, scale, unravel } from "../ir/index-expr.ts";
+import { least } from "./agree.ts";
 import { dynamicStarts } from "./dynamic-starts.ts";
 import { elements, lane, shapeOf } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel } from "./kernel.ts";
@@ -17,7 +18,7 @@ export function writeDynamicUpdate(frame: Frame, node: Node, inPlace: boolean): 
   // Halves are written two at a time, which a block that begins anywhere in a row cannot do.
   const whole = !packed || (inner === shapeOf(x).at(-1) && inner % 2 === 0);
   if (!inPlace || !whole) return writePoints(frame, "update_select");
-  const width = inner % 4 === 0 ? 4 : inner % 2 === 0 ? 2 : 1;
+  const width = least(frame.region, inner % 4 === 0 ? 4 : inner % 2 === 0 ? 2 : 1);
   const steps = elements(update) / width;
   const groups = Math.ceil(steps / groupSize);
   const i = e.index("i", Math.max(0, steps - 1), `group * ${groupSize}u + lid`);

@@ -39,10 +39,10 @@ export interface Frame {
 }
 
 export function openFrame(region: Region, capabilities: Capabilities): Frame {
-  const e = new Emitter(new Storage(capabilities.features.f16));
+  const e = new Emitter(new Storage(capabilities.features.f16, region));
   const outputs = new Map<Node, Binding>();
   const inPlace = new Map<Node, Node>();
-  const uniform = region.uniform ?? false;
+  const uniform = region.uniform !== undefined;
   slotsOf(region).forEach(({ input, output, access, part, anywhere }, i) => {
     const n = (input ?? output) as Node;
     const binding =
@@ -88,7 +88,7 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
   const functions = e.declarations().map((d) => e.storage.resolve(d));
   const [x, y] = foldGroups(parts.groups, capabilities.limits.maxComputeWorkgroupsPerDimension);
   const subgroups = parts.subgroups ?? false;
-  const uniform = frame.region.uniform ?? false;
+  const uniform = frame.region.uniform !== undefined;
   const group = uniform ? "wid.x + wid.y * nwg.x" : y === 1 ? "wid.x" : `wid.x + wid.y * ${x}u`;
   const wgsl = [
     ...(e.storage.usesHalf() ? ["enable f16;"] : []),

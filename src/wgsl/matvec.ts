@@ -1,6 +1,7 @@
 import type { Region } from "../fuse/region.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { always, settled } from "./agree.ts";
 import { vectorsAlong } from "./contiguity.ts";
 import { multiplyAdd, operandIndex, type Product, productOf, writeEpilogue } from "./contraction.ts";
 import { type Emitter, lane, type Value } from "./emitter.ts";
@@ -12,12 +13,10 @@ const threads = 128;
 const maxRows = 4;
 
 /** A few rows times a matrix: every element of the matrix is read once, so only reading it fast counts. */
-export function matvecFits(p: Product, capabilities: Capabilities): boolean {
+export function matvecFits(p: Product, region: Region, capabilities: Capabilities): boolean {
   return (
-    p.m <= maxRows &&
-    p.k >= 64 &&
-    p.k % 4 === 0 &&
-    p.n % 4 === 0 &&
+    always(region, p.m <= maxRows && p.k % 4 === 0 && p.n % 4 === 0) &&
+    settled(region, "long", p.k >= 64) &&
     capabilities.limits.maxComputeInvocationsPerWorkgroup >= threads
   );
 }
@@ -69,7 +68,9 @@ export function writeMatvec(region: Region, capabilities: Capabilities): Kernel 
     e.close();
     e.line("workgroupBarrier();");
   }
-  const guard = columns % vectors === 0 ? "part == 0u" : `part == 0u && ${indexText(first)} + slot < ${columns}u`;
+  const guard = always(region, columns % vectors === 0)
+    ? "part == 0u"
+    : `part == 0u && ${indexText(first)} + slot < ${columns}u`;
   e.open(`if (${guard}) {`);
   e.width = 4;
   shared.forEach((s, i) => {

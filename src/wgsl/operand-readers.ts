@@ -1,4 +1,5 @@
 import { add, type Index, int, scale, substitute, variable } from "../ir/index-expr.ts";
+import { always } from "./agree.ts";
 import { vectorsAlong } from "./contiguity.ts";
 import { operandIndex, type Product } from "./contraction.ts";
 import { lane, type Value } from "./emitter.ts";
@@ -29,7 +30,7 @@ export function leftReader(
   };
   const none = p.batch.map(() => int(0));
   const probe = add(scale(variable("probe_m", Math.max(1, p.m / 4 - 1)), 4), lane(4));
-  const along = tm % 4 === 0 && p.m % tm === 0;
+  const along = always(region, tm % 4 === 0 && p.m % tm === 0);
   if (
     along &&
     vectorsAlong(region, p.a, operandIndex(p.a, none, probe, variable("probe", Math.max(1, p.k - 1)))).unit
@@ -72,7 +73,7 @@ export function rightReader(
   const none = p.batch.map(() => int(0));
   const probeK = add(scale(variable("probe_k", Math.max(1, p.k / 4 - 1)), 4), lane(4));
   const lines =
-    width > 1 && p.k % 4 === 0
+    width > 1 && always(region, p.k % 4 === 0)
       ? vectorsAlong(region, p.b, operandIndex(p.b, none, probeK, variable("probe", Math.max(1, p.n - 1))))
       : undefined;
   if (!lines?.unit || !lines.aligned) return { one, four: (k) => each((kk) => one(add(k, int(kk)))) };

@@ -1,6 +1,7 @@
 import type { Region } from "../fuse/region.ts";
 import { add, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { always, least } from "./agree.ts";
 import { elements, lane } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 
@@ -14,12 +15,15 @@ export function writePoints(frame: Frame, name: string): Kernel {
   const { e, region, capabilities } = frame;
   const total = Math.max(...region.outputs.map(elements));
   const packed = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
-  const width = total % 4 === 0 ? 4 : packed || total % 2 === 0 ? 2 : 1;
+  // Rows of all sizes are no multiples of a width by what they are many of.
+  const length = region.uniform && !packed ? (region.space.findLast((d) => d !== 1) ?? 1) : total;
+  const width = least(region, length % 4 === 0 ? 4 : packed || length % 2 === 0 ? 2 : 1);
   const steps = Math.ceil(total / width);
   e.width = width;
   const groups = Math.ceil(steps / groupSize);
   const at = e.index("i", steps - 1, `group * ${groupSize}u + lid`);
-  if (steps % groupSize !== 0 || groups > capabilities.limits.maxComputeWorkgroupsPerDimension) {
+  const whole = steps % groupSize === 0 && groups <= capabilities.limits.maxComputeWorkgroupsPerDimension;
+  if (!always(region, whole)) {
     e.line(`if (i >= ${steps}u) { return; }`);
   }
   const linear = add(scale(at, width), lane(width));

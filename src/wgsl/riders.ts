@@ -3,6 +3,7 @@ import type { Region } from "../fuse/region.ts";
 import { type Rider, ridersOf, type Side } from "../fuse/riders.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, type Index, indexText, int, scale, unravel } from "../ir/index-expr.ts";
+import { always } from "./agree.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
 import type { Frame } from "./kernel.ts";
 
@@ -59,7 +60,7 @@ export function writeSums(frame: Frame, side: Side, index: Index, value: Value):
  */
 export function writeFourSums(frame: Frame, side: Side, first: Index, size: number, value: Value, count = 4): void {
   const { e } = frame;
-  if (size % 4 === 0 && count === 4) {
+  if (always(frame.region, size % 4 === 0) && count === 4) {
     e.open(first.max + 3 < size ? "{" : `if (${indexText(first)} < ${size}u) {`);
     e.width = 4;
     // A name whose range is known to end below the size, as the guard has it.

@@ -1,5 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { least, settled } from "./agree.ts";
 import { elements } from "./emitter.ts";
 
 /** How a row region is spread over invocations. */
@@ -36,10 +37,10 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   const contiguous = axes.length === space.length - firstReduced && cols > 1;
   const packed =
     !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16" && elements(n) === rows * cols);
-  const colWidth = !contiguous ? 1 : cols % 4 === 0 ? 4 : packed ? 2 : 1;
+  const colWidth = least(region, !contiguous ? 1 : cols % 4 === 0 ? 4 : packed ? 2 : 1);
   const inner = space[space.length - 1] ?? 1;
   const innerKept = !axes.includes(space.length - 1);
-  const rowWidth = contiguous || !innerKept ? 1 : inner % 4 === 0 ? 4 : packed ? 2 : 1;
+  const rowWidth = least(region, contiguous || !innerKept ? 1 : inner % 4 === 0 ? 4 : packed ? 2 : 1);
   const steps = Math.max(1, cols / colWidth);
   const rowSteps = rows / rowWidth;
   const max = Math.min(256, capabilities.limits.maxComputeInvocationsPerWorkgroup);
@@ -49,8 +50,9 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
     // On a CPU adapter an invocation a row avoids barriers; only a few long rows need sharing.
     if (capabilities.software && (rows >= 16 || steps < 256)) threads = 1;
     else if (threads <= 4 && rows >= 1024) threads = 1;
-    const rowsPerGroup =
-      threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(rows), Math.floor(Math.max(threads, 64) / threads)));
+    threads = settled(region, "threads", threads);
+    const many = Math.max(1, Math.min(floorPow2(rows), Math.floor(Math.max(threads, 64) / threads)));
+    const rowsPerGroup = threads === 1 ? 64 : settled(region, "rows", many);
     return {
       name: `${threads}x${rowsPerGroup}`,
       rows,
@@ -65,6 +67,7 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   const enough = capabilities.software ? 16 : 16384;
   let threads = 1;
   while (threads < 16 && rowSteps * threads < enough && steps / threads >= 16) threads *= 2;
+  threads = settled(region, "threads", threads);
   const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(max / threads), 16));
   return {
     name: `column_${threads}x${rowsPerGroup}`,

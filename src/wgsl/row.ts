@@ -4,6 +4,7 @@ import type { Node } from "../ir/graph.ts";
 import { add, type Index, int, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
+import { always } from "./agree.ts";
 import { crossInvocations } from "./cross.ts";
 import { type Emitter, elements, lane, type Value } from "./emitter.ts";
 import { keptOperands, writeOperand } from "./kept.ts";
@@ -27,7 +28,8 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
   const groups = Math.ceil(rowSteps / groupRows);
   const size = groupRows * s.threads;
 
-  const whole = rowSteps % groupRows === 0 && groups <= capabilities.limits.maxComputeWorkgroupsPerDimension;
+  const fits = groups <= capabilities.limits.maxComputeWorkgroupsPerDimension;
+  const whole = always(region, rowSteps % groupRows === 0 && fits);
   const ofGroup = s.contiguous ? `lid / ${s.threads}u` : `lid % ${groupRows}u`;
   const slot = s.threads === 1 ? "lid" : groupRows === 1 ? "0u" : ofGroup;
   e.line(`let row_slot = group * ${groupRows}u + ${slot};`);
@@ -130,8 +132,8 @@ function spaceIndex(w: RowWriter, col: Index): Index[] {
 }
 
 /** Few enough steps an invocation to write them out: what a row's first pass loads then stays in registers for the next. */
-const unrolled = (s: RowSchedule, steps: number): boolean =>
-  steps % s.threads === 0 && steps / s.threads <= (s.threads === 1 ? 4 : 8);
+const unrolled = ({ s, frame }: RowWriter, steps: number): boolean =>
+  always(frame.region, steps % s.threads === 0 && steps / s.threads <= (s.threads === 1 ? 4 : 8));
 
 const ownSteps = (w: RowWriter, steps: number): Index[] =>
   Array.from({ length: steps / w.s.threads }, (_, j) => add(w.thread, int(j * w.s.threads)));
@@ -193,12 +195,12 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   const width = Math.max(colWidth, s.rowWidth);
   const steps = s.cols / colWidth;
   const ordered = s.threads > 1 && level.some((n) => accumulatorOf(n).ordered);
-  const blocked = !ordered && s.threads === 1 && steps > 2 * serialBlock;
-  const loops = ordered || !unrolled(s, steps);
+  const blocked = !ordered && s.threads === 1 && !always(w.frame.region, steps <= 2 * serialBlock);
+  const loops = ordered || !unrolled(w, steps);
   const states = level.map((n) => declareState(e, accumulatorOf(n), width, loops && !blocked));
 
   const kept =
-    !ordered && colWidth === s.colWidth && !unrolled(s, steps) ? keptOperands(w, level) : new Map<Node, Node>();
+    !ordered && colWidth === s.colWidth && !unrolled(w, steps) ? keptOperands(w, level) : new Map<Node, Node>();
   const body = (into: readonly State[], step: Index): void => {
     e.width = width;
     const col = colWidth === 1 ? step : add(scale(step, colWidth), lane(colWidth));
@@ -220,7 +222,7 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   if (steps > 0) {
     const c = e.fresh("c");
     const at = variable(c, steps - 1);
-    if (!ordered && unrolled(s, steps)) {
+    if (!ordered && unrolled(w, steps)) {
       for (const step of ownSteps(w, steps)) body(states, step);
     } else if (blocked) {
       const o = e.fresh("o");
@@ -324,7 +326,7 @@ function writeOutputs(w: RowWriter): void {
     const col = s.colWidth === 1 ? step : add(scale(step, s.colWidth), lane(s.colWidth));
     writeAt(w.frame, full, spaceIndex(w, col));
   };
-  if (unrolled(s, steps)) {
+  if (unrolled(w, steps)) {
     for (const step of ownSteps(w, steps)) write(step);
   } else {
     const c = e.fresh("c");

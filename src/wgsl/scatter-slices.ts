@@ -1,5 +1,6 @@
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, ravel, scale, unravel, variable } from "../ir/index-expr.ts";
+import { always, least, settled } from "./agree.ts";
 import { lane, shapeOf } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel } from "./kernel.ts";
 import { addressed, addresses, joined } from "./scatter.ts";
@@ -36,7 +37,7 @@ export function writeScatterSlices(frame: Frame, node: Node, inPlace: boolean): 
   const slice = shapeOf(node).slice(depth);
   const updates = product(outer);
   const inner = slice.at(-1) ?? 1;
-  const width = inner % 4 === 0 ? 4 : inner % 2 === 0 ? 2 : 1;
+  const width = least(frame.region, inner % 4 === 0 ? 4 : inner % 2 === 0 ? 2 : 1);
   const s: Slices = {
     frame,
     node,
@@ -52,7 +53,7 @@ export function writeScatterSlices(frame: Frame, node: Node, inPlace: boolean): 
   const { software, limits } = frame.capabilities;
   const together =
     !software && s.updates >= 64 && s.vectors >= 16 && limits.maxComputeInvocationsPerWorkgroup >= threads;
-  return together ? writeTogether(s) : writeAlone(s);
+  return settled(frame.region, "together", together) ? writeTogether(s) : writeAlone(s);
 }
 
 const alone = 64;
@@ -63,7 +64,7 @@ function writeAlone(s: Slices): Kernel {
   const { frame, node } = s;
   const { e } = frame;
   const dtype = node.type.dtype;
-  const each = Math.min(mostVectors, Math.max(1, s.vectors));
+  const each = settled(frame.region, "each", Math.min(mostVectors, Math.max(1, s.vectors)));
   const parts = Math.ceil(s.vectors / each);
   const total = s.owners * parts;
   const groups = Math.ceil(total / alone);
@@ -79,8 +80,9 @@ function writeAlone(s: Slices): Kernel {
   }
   const type = typeOf(dtype, s.width);
   e.line(`var acc: array<${type}, ${each}>;`);
-  const left =
-    s.vectors % each === 0 ? frame.end(each) : `min(${each}u, ${s.vectors}u - ${indexText(mod(id, parts))} * ${each}u)`;
+  const left = always(frame.region, s.vectors % each === 0)
+    ? frame.end(each)
+    : `min(${each}u, ${s.vectors}u - ${indexText(mod(id, parts))} * ${each}u)`;
   const eachVector = (body: (acc: string, at: readonly Index[]) => void): void => {
     const c = e.fresh("c");
     e.open(`for (var ${c} = 0u; ${c} < ${left}; ${c}++) {`, [c]);
@@ -118,10 +120,12 @@ function writeTogether(s: Slices): Kernel {
   const { frame, node } = s;
   const { e } = frame;
   const dtype = node.type.dtype;
-  const own = Math.min(4, Math.ceil(s.vectors / threads));
+  const own = settled(frame.region, "own", Math.min(4, Math.ceil(s.vectors / threads)));
   const parts = Math.ceil(s.vectors / (own * threads));
   const groups = s.owners * parts;
-  const words = Math.ceil(Math.min(s.updates, blockSize) / 32);
+  // Numbers of updates that are data may be any.
+  const many = frame.region.uniform !== undefined || s.updates > blockSize;
+  const words = Math.ceil((many ? blockSize : s.updates) / 32);
   const g = e.index("g", Math.max(0, groups - 1), "group");
   const me = e.index("me", threads - 1, "lid");
   const owner = div(g, parts);
@@ -129,7 +133,7 @@ function writeTogether(s: Slices): Kernel {
   e.line(`var live = ${inside || "true"};`);
   const type = typeOf(dtype, s.width);
   // All vectors of an invocation are guarded alike, so that the text has one form for all sizes.
-  const whole = s.vectors % (own * threads) === 0;
+  const whole = always(frame.region, s.vectors % (own * threads) === 0);
   const vectors = Array.from({ length: own }, (_, i) => {
     const at = add(scale(mod(g, parts), own * threads), add(me, int(i * threads)));
     const last = s.vectors - 1;
@@ -142,7 +146,6 @@ function writeTogether(s: Slices): Kernel {
     e.line(`var ${acc} = ${v.width === s.width ? v.text : `${type}(${v.text})`};`);
     return { acc, index, guard: whole ? "" : ` && ${indexText(at)} < ${s.vectors}u` };
   });
-  const many = s.updates > blockSize;
   if (many) e.open(`for (var first = 0u; first < ${s.updates}u; first += ${blockSize}u) {`, ["first"]);
   const begin = many ? "first + " : "";
   const limit = many ? "count" : `${words}u`;
@@ -150,11 +153,11 @@ function writeTogether(s: Slices): Kernel {
   e.open(`for (var w = lid; w < ${limit}; w += ${threads}u) {`, ["w"]);
   e.line("var found = 0u;");
   e.open("for (var b = 0u; b < 32u; b++) {", ["b"]);
-  const full = s.updates % 32 === 0;
+  const full = s.updates % 32 === 0 && !many;
   e.line(`let raw = ${begin}w * 32u + b;`);
-  const u = e.index("u", s.updates - 1, full && !many ? "raw" : `min(raw, ${s.updates - 1}u)`);
+  const u = e.index("u", s.updates - 1, full ? "raw" : `min(raw, ${s.updates - 1}u)`);
   const hit = matches(s, u, position);
-  e.line(`found |= select(0u, 1u << b, ${full && !many ? hit : `raw < ${s.updates}u && ${hit}`});`);
+  e.line(`found |= select(0u, 1u << b, ${full ? hit : `raw < ${s.updates}u && ${hit}`});`);
   e.close();
   e.line("hits[w] = found;");
   e.close();

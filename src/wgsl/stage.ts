@@ -1,6 +1,7 @@
 import type { DType } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, variable } from "../ir/index-expr.ts";
+import { always } from "./agree.ts";
 import { type Contiguity, vectorsAlong } from "./contiguity.ts";
 import { type Emitter, lane, type Value } from "./emitter.ts";
 import type { Frame } from "./kernel.ts";
@@ -57,7 +58,7 @@ export function stage(frame: Frame, s: Side): Staged {
   const along = (axis: "outer" | "inner"): Contiguity => {
     const [limit, across] = axis === "outer" ? [s.limit, s.depthLimit] : [s.depthLimit, s.limit];
     const other = variable("probe", Math.max(1, across - 1));
-    const whole = limit % 4 === 0;
+    const whole = always(region, limit % 4 === 0);
     const vector = whole ? add(scale(variable("probe_v", limit / 4 - 1), 4), lane(4)) : lane(4);
     const found = vectorsAlong(region, s.operand, axis === "outer" ? s.at(vector, other) : s.at(other, vector));
     return { unit: found.unit, aligned: found.aligned && whole };

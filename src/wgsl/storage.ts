@@ -1,6 +1,8 @@
 import type { DType } from "../base/dtype.ts";
+import type { Region } from "../fuse/region.ts";
 import { add, div, divisibleBy, type Index, indexText, int, mod } from "../ir/index-expr.ts";
 import type { Access } from "../manifest/manifest.ts";
+import { always } from "./agree.ts";
 
 /** A tensor in memory while the text of a kernel that reads or writes it is being written. */
 export interface Binding {
@@ -45,9 +47,11 @@ export class Storage {
   private readonly marks: (() => string)[] = [];
   readonly nativeHalf: boolean;
   private packs = false;
+  private readonly region: Pick<Region, "uniform">;
 
-  constructor(nativeHalf: boolean) {
+  constructor(nativeHalf: boolean, region: Pick<Region, "uniform"> = {}) {
     this.nativeHalf = nativeHalf;
+    this.region = region;
   }
 
   /** `part`: elements of each buffer but the last, a multiple of 64, for a tensor that needs several. */
@@ -79,7 +83,9 @@ export class Storage {
 
   /** May `width` elements at this offset be moved as one vector? */
   canVector(b: Binding, offset: Index, width: number): boolean {
-    return width > 1 && divisibleBy(offset, width) && b.count % width === 0 && (b.width === 1 || b.width === width);
+    if (width <= 1) return false;
+    const whole = divisibleBy(offset, width) && b.count % width === 0 && (b.width === 1 || b.width === width);
+    return always(this.region, whole);
   }
 
   private packed(b: Binding): boolean {

@@ -22,6 +22,7 @@ import { type Tile, writeTiled } from "../../src/wgsl/contraction-tiled.ts";
 import { errorBounds, knownShare, outside } from "../support/error-bounds.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runUnplanned, unplanned } from "../support/region-run.ts";
+import { leftOut, leftOutWhy } from "../support/share.ts";
 import { checkVariants, type Hardware, hardware, variantInputs } from "../support/variants.ts";
 
 // Drivers of software adapters take seconds for these kernels.
@@ -45,7 +46,9 @@ interface Case {
 }
 
 function check(cases: Readonly<Record<string, Case>>): void {
-  test.each(Object.entries(cases))("%s", async (_, { program: { graph }, variants, device, ranges, ...rest }) => {
+  test.for(Object.entries(cases))("%s", async ([name, { program, variants, device, ranges, ...rest }], { skip }) => {
+    skip(leftOut(name), leftOutWhy);
+    const { graph } = program;
     const inputs = variantInputs(graph, ranges);
     await checkVariants(gpu(), hardware(gpu(), device), variants, { graph, inputs, ...rest });
   });
@@ -53,7 +56,9 @@ function check(cases: Readonly<Record<string, Case>>): void {
 
 /** Runs the program's only kernel by tiles of this size, whatever the device would get. */
 function checkTile(tile: Tile, cases: Readonly<Record<string, Omit<Case, "variants">>>): void {
-  test.each(Object.entries(cases))("%s", async (_, { program: { graph }, device, ranges, fuse = "profit" }) => {
+  test.for(Object.entries(cases))("%s", async ([name, { program, device, ranges, fuse = "profit" }], { skip }) => {
+    skip(leftOut(name), leftOutWhy);
+    const { graph } = program;
     const inputs = variantInputs(graph, ranges);
     const c = hardware(gpu(), device);
     const made = unplanned(graph, c, { fuse, write: (r) => writeTiled(r, c, tile) });

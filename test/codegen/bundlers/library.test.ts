@@ -6,8 +6,8 @@ import { type BuildOptions, build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sinter } from "../../../codegen/esbuild.ts";
 import { root, sinterFromSource } from "../../../scripts/bundle.mjs";
-import { type Gpu, openDevice } from "../../../src/node/runtime.ts";
 import type { Kernel, KernelCode } from "../../../src/manifest/kernel-module.ts";
+import { type Gpu, openDevice } from "../../../src/node/runtime.ts";
 import { makeProject, type Project } from "./project.ts";
 
 const library = { layerNorm: "norm", linearGelu: "linear", softmax: "softmax", swiglu: "swiglu" } as const;

@@ -1,9 +1,9 @@
 import { transformSync } from "esbuild";
 import ts from "typescript";
 import { expect, test } from "vitest";
-import { type EmittedFile, kernelModules, type ModuleOptions } from "../../../codegen/emit/index.ts";
-import type { UniformKernel } from "../../../src/manifest/uniform.ts";
+import { type EmittedFile, kernelModules, type ModuleOptions, shortTexts } from "../../../codegen/emit/index.ts";
 import type { Kernel, KernelCode } from "../../../src/manifest/kernel-module.ts";
+import type { UniformKernel } from "../../../src/manifest/uniform.ts";
 import { scale, text } from "./handmade.ts";
 
 const options: ModuleOptions = {
@@ -157,7 +157,7 @@ test("exports may have any of the names that the module uses itself, and several
 });
 
 test("minified modules hold minified texts", () => {
-  const made = run(modules(scale, { minify: true })[0]!).scale as Kernel;
+  const made = run(modules(scale, { short: shortTexts(scale) })[0]!).scale as Kernel;
   const wgsl = (made.code.f32 as KernelCode).variants[0]?.steps[0]?.wgsl as string;
   expect(wgsl).toContain(
     "fn main(@builtin(global_invocation_id)a:vec3u){let b=a.x;if(b>=args.a0){return;}b1[b]=b0[b]*args.a1;}",

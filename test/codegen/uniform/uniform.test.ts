@@ -1,13 +1,17 @@
 import { attention, defineKernel, dim, f32, gelu, grad, i32, layerNorm, matmul, softmax } from "sinter";
 import { describe, expect, test } from "vitest";
+import { agreedKernels, following, noting, scheduleOf } from "../../../codegen/uniform/agree.ts";
 import { compileUniform } from "../../../codegen/uniform/compile.ts";
 import { evaluate } from "../../../codegen/uniform/fit.ts";
 import { type Point, pointsFor } from "../../../codegen/uniform/points.ts";
-import { kernelsAt, lowered } from "../../../codegen/uniform/regions.ts";
+import { kernelsAt, lowered, type PointStep } from "../../../codegen/uniform/regions.ts";
+import { samplePoints } from "../../../codegen/uniform/sample.ts";
 import type { KernelDefinition } from "../../../src/frontend/define-kernel.ts";
 import type { ArgumentSpec, UniformStep } from "../../../src/manifest/uniform.ts";
+import type { Decide } from "../../../src/passes/split-reductions.ts";
 import { compile, type Program } from "../../../src/program.ts";
 import { profiles } from "../../../src/runtime/profiles.ts";
+import type { Kernel } from "../../../src/wgsl/kernel.ts";
 
 const rows = dim("rows", { hint: 1024 });
 const cols = dim("cols", { hint: 1024 });
@@ -73,15 +77,25 @@ describe("at sizes that it was not made from, the kernel for all sizes is the ke
     }) as unknown as Program;
     const [code] = kernel.codes;
     for (const variant of code?.variants ?? []) {
-      const [, other] = pointsFor(program.dims, { name: "other", multiples: variant.multiples }, 1.07);
-      const { steps, scratch } = kernelsAt(lowered(program.bind(other)), profiles.base, variant.name === "any");
+      const options = { name: variant.name, multiples: variant.multiples };
+      const near = new Map([...program.dims].map(([name, hint]) => [name, 1.07 * hint]));
+      const [, other] = pointsFor(near, options) as [Point, Point];
+      const notes: unknown[] = [];
+      const at = (point: Point, decide: Decide) =>
+        kernelsAt(lowered(program.bind(point), decide), profiles.base, variant.name === "any");
+      const suited = at((pointsFor(program.dims, options) as [Point])[0], noting(notes));
+      const from = samplePoints(program.graph, options, program.dims).points;
+      const { steps, scratch } = at(other, following(notes));
+      const samples = from.map((p) => at(p, following(notes)));
       expect(variant.scratch.map((e) => evaluate(e, other as Point))).toEqual(scratch);
       expect(steps.length).toBe(variant.steps.length);
       steps.forEach((s, i) => {
         const uniform = variant.steps[i] as UniformStep;
-        const named = s.kernel.wgsl.replace(/%s(\d+)%/g, (_, t) => `%${s.scalars.get(Number(t))?.name}%`);
+        const all = [...samples.map((k) => k.steps[i] as PointStep), s];
+        const kernel = agreedKernels(all, scheduleOf(suited.steps[i] as PointStep)).at(-1) as Kernel;
+        const named = kernel.wgsl.replace(/%s(\d+)%/g, (_, t) => `%${s.scalars.get(Number(t))?.name}%`);
         expect(numbers(filledIn(uniform, other as Point))).toBe(numbers(named));
-        expect(evaluate(uniform.groups, other as Point)).toBe(s.kernel.groups);
+        expect(evaluate(uniform.groups, other as Point)).toBe(kernel.groups);
       });
     }
   });
