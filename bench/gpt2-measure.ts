@@ -1,3 +1,4 @@
+import { PerformanceObserver } from "node:perf_hooks";
 import { median } from "./measure.ts";
 
 /** Something that trains, to be timed. */
@@ -44,6 +45,51 @@ export async function race(racers: readonly Racer[], first: readonly number[], s
     min_ms: Math.min(...(times[r] as number[])),
     pipelined_ms: median(piped[r] as number[]),
   }));
+}
+
+/** What steps cost on the CPU. */
+export interface Overheads {
+  /** Until a step is encoded and submitted: median. */
+  readonly encode_ms: number;
+  /** JavaScript heap allocated a step: median. */
+  readonly heap_bytes: number;
+  /** Garbage collection, of the time of all steps. */
+  readonly gc_share: number;
+}
+
+/** Measures steps that are submitted one after the other, `atATime` before each wait. */
+export async function overheads(
+  step: () => Promise<unknown>,
+  settle: () => Promise<unknown>,
+  steps: number,
+  atATime = 4,
+): Promise<Overheads> {
+  const encode: number[] = [];
+  const heap: number[] = [];
+  let gc = 0;
+  const observer = new PerformanceObserver((list) => {
+    for (const e of list.getEntries()) gc += e.duration;
+  });
+  observer.observe({ entryTypes: ["gc"] });
+  await settle();
+  const began = performance.now();
+  for (let i = 0; i < steps; i++) {
+    const before = process.memoryUsage().heapUsed;
+    const at = performance.now();
+    const started = step();
+    encode.push(performance.now() - at);
+    await started;
+    const used = process.memoryUsage().heapUsed - before;
+    // Less than before: a collection came in between.
+    if (used >= 0) heap.push(used);
+    if (i % atATime === atATime - 1) await settle();
+  }
+  await settle();
+  const elapsed = performance.now() - began;
+  // Entries of collections come later.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  observer.disconnect();
+  return { encode_ms: median(encode), heap_bytes: heap.length ? median(heap) : Number.NaN, gc_share: gc / elapsed };
 }
 
 /** The second of a pair may find warmer caches: they take turns at being second. */

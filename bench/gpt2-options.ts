@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { type ConfigName, configs, type Gpt2Sizes, oracleOf, sizeNames } from "./gpt2-model.ts";
 
 export const profileNames = ["base", "subgroups", "f16", "lavapipe", "h200"] as const;
-const dtypes = ["f32", "f16"] as const;
+export const dtypes = ["f32", "f16"] as const;
 
 export interface Gpt2Options {
   readonly config: ConfigName;
@@ -18,6 +18,10 @@ export interface Gpt2Options {
   readonly plan: (typeof profileNames)[number] | undefined;
   /** File for a drawing of the memory. */
   readonly memory: string | undefined;
+  /** Time every kernel. */
+  readonly profile: boolean;
+  /** File for the profile's timeline. */
+  readonly trace: string | undefined;
   readonly help: boolean;
 }
 
@@ -36,7 +40,10 @@ pipelined, with N steps submitted and one wait.
                   or 1e-4 (distil, also with --batch 8), relative; 2e-2 with --dtype f16
   --vs jax-js     the same step in @jax-js/jax on the same adapter in turns, in f32, and how many times faster this is
   --plan          print what the plan says, without a device
-  --profile NAME  with --plan: limits of ${profileNames.join(", ")}; default base
+  --for NAME      with --plan: limits of ${profileNames.join(", ")}; default base
+  --profile       after that, GPU time of every kernel by phase: median of as many steps, one compute pass a dispatch;
+                  exit code 1 where the adapter has no timestamp queries
+  --trace FILE    the same, and write when what happened (Chrome's trace format, opens in ui.perfetto.dev)
   --memory FILE   write a drawing of who needs memory when (SVG)
   --json          stdout holds one JSON object alone
   -h, --help      print this
@@ -51,18 +58,18 @@ export function parseGpt2(args: readonly string[]): Gpt2Options | string {
     const { values: v } = parseArgs({
       args: [...args],
       options: {
-        ...{ config: string, dtype: string, steps: string, vs: string, profile: string, memory: string },
+        ...{ config: string, dtype: string, steps: string, vs: string, for: string, memory: string, trace: string },
         ...{ layers: string, width: string, heads: string, vocab: string, batch: string, seq: string },
-        ...{ check: flag, plan: flag, json: flag, help: { ...flag, short: "h" } },
+        ...{ check: flag, plan: flag, profile: flag, json: flag, help: { ...flag, short: "h" } },
       },
     });
     if (v.help) return { ...empty, help: true };
     const config = choice("config", v.config ?? "tiny", Object.keys(configs) as ConfigName[]);
     const sizes = sizesOf(config, v);
-    const profile = choice("profile", v.profile ?? "base", profileNames);
-    if (v.profile !== undefined && !v.plan) throw new Wrong("--profile goes with --plan: a device has its own limits");
-    if (v.plan && (v.check || v.vs !== undefined))
-      throw new Wrong(`--plan runs nothing, so it cannot go with --${v.check ? "check" : "vs"}`);
+    const plan = choice("for", v.for ?? "base", profileNames);
+    if (v.for !== undefined && !v.plan) throw new Wrong("--for goes with --plan: a device has its own limits");
+    const runs = (["check", "vs", "profile", "trace"] as const).find((name) => v[name]);
+    if (v.plan && runs) throw new Wrong(`--plan runs nothing, so it cannot go with --${runs}`);
     if (v.vs !== undefined) choice("vs", v.vs, ["jax-js"]);
     if (v.check && !oracleOf(sizes)) {
       const known = "tiny, distil, and distil with --batch 8";
@@ -76,8 +83,10 @@ export function parseGpt2(args: readonly string[]): Gpt2Options | string {
       json: v.json,
       check: v.check,
       vs: v.vs !== undefined,
-      plan: v.plan ? profile : undefined,
+      plan: v.plan ? plan : undefined,
       memory: v.memory,
+      profile: v.profile || v.trace !== undefined,
+      trace: v.trace,
       help: false,
     };
   } catch (e) {
@@ -90,25 +99,27 @@ const empty: Gpt2Options = {
   sizes: configs.tiny,
   dtype: "f32",
   steps: 10,
-  ...{ json: false, check: false, vs: false, help: false },
+  ...{ json: false, check: false, vs: false, profile: false, help: false },
   plan: undefined,
   memory: undefined,
+  trace: undefined,
 };
 
+/** What is wrong with a command line. */
 class Wrong extends Error {}
 
-function choice<const T extends string>(name: string, value: string, known: readonly T[]): T {
+export function choice<const T extends string>(name: string, value: string, known: readonly T[]): T {
   if ((known as readonly string[]).includes(value)) return value as T;
   throw new Wrong(`--${name} is ${JSON.stringify(value)}, but must be one of ${known.join(", ")}`);
 }
 
-function count(name: string, text: string): number {
+export function count(name: string, text: string): number {
   const n = /^\d+$/.test(text) ? Number(text) : 0;
   if (n >= 1 && n <= 2 ** 24) return n;
   throw new Wrong(`--${name} is ${JSON.stringify(text)}, but must be a whole number from 1 on`);
 }
 
-function sizesOf(config: ConfigName, values: Readonly<Record<string, unknown>>): Gpt2Sizes {
+export function sizesOf(config: ConfigName, values: Readonly<Record<string, unknown>>): Gpt2Sizes {
   const sizes = { ...configs[config] } as Record<keyof Gpt2Sizes, number>;
   for (const name of sizeNames) {
     const text = values[name];

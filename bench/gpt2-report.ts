@@ -1,4 +1,5 @@
-import type { StepTimes } from "./gpt2-measure.ts";
+import type { ProfileReport } from "sinter";
+import type { Overheads, StepTimes } from "./gpt2-measure.ts";
 import type { Gpt2Sizes } from "./gpt2-model.ts";
 
 interface What {
@@ -17,8 +18,11 @@ export interface Comparison {
 }
 
 /** What a run measured. Times are milliseconds, counts those of a step after the first, on average. */
-export interface Figures extends What, StepTimes {
+export interface Figures extends What, StepTimes, Overheads {
   readonly adapter: string;
+  /** GPU time of a step in one compute pass, copies left out; where the device has timestamps. */
+  readonly gpu_ms?: number;
+  readonly gpu_min_ms?: number;
   readonly steps: number;
   /** From tracing to the first loss: trace, compile, warm up, upload, run, read. */
   readonly first_step_ms: number;
@@ -42,6 +46,73 @@ export interface Figures extends What, StepTimes {
   /** How many times faster than jax-js, synced. */
   readonly ratio?: number;
   readonly pipelined_ratio?: number;
+  readonly profile?: ProfileFigures;
+}
+
+/** GPU time by kernel. Times are microseconds. */
+export interface ProfileFigures {
+  /** Steps that the medians are of. */
+  readonly steps: number;
+  /** A step in one compute pass: median and least. */
+  readonly pass_us: number;
+  readonly pass_min_us: number;
+  /** The sum of the rows, each dispatch in a pass of its own. */
+  readonly total_us: number;
+  readonly copy_tb_per_s: number;
+  readonly phases: readonly ProfileLine[];
+  readonly rows: readonly (ProfileLine & {
+    readonly kernel: string;
+    readonly variant: string;
+    readonly place?: string;
+    readonly dispatches: readonly number[];
+  })[];
+}
+
+/** A kernel, or a phase, over all of its dispatches. */
+interface ProfileLine {
+  readonly phase: string;
+  readonly count: number;
+  readonly total_us: number;
+  readonly average_us: number;
+  readonly share: number;
+  readonly bytes_read: number;
+  readonly bytes_written: number;
+  readonly flops: number;
+  readonly tb_per_s: number;
+  readonly tflop_per_s: number;
+  /** Copying as many bytes. */
+  readonly floor_us: number;
+}
+
+export function profileFigures(r: ProfileReport): ProfileFigures {
+  const line = (s: ProfileReport["phases"][number]): ProfileLine => ({
+    phase: s.phase,
+    count: s.count,
+    total_us: s.totalUs,
+    average_us: s.averageUs,
+    share: s.share,
+    bytes_read: s.bytesRead,
+    bytes_written: s.bytesWritten,
+    flops: s.flops,
+    tb_per_s: s.bytesPerSecond / 1e12,
+    tflop_per_s: s.flopsPerSecond / 1e12,
+    floor_us: s.floorUs,
+  });
+  return {
+    steps: r.runs,
+    pass_us: r.passUs,
+    pass_min_us: r.passMinUs,
+    total_us: r.totalUs,
+    copy_tb_per_s: r.copyBytesPerSecond / 1e12,
+    phases: r.phases.map(line),
+    rows: r.rows.map((row) => ({
+      ...line(row),
+      kernel: row.kernel,
+      variant: row.variant,
+      ...(row.place && { place: row.place }),
+      dispatches: row.dispatches,
+    })),
+  };
 }
 
 /** What a plan says. */
@@ -67,6 +138,10 @@ export function figuresText(f: Figures): string {
   return [
     `${title(f)} on ${f.adapter}`,
     `  step       ${ms(f.median_ms)} synced (least ${ms(f.min_ms)}), ${ms(f.pipelined_ms)} pipelined, ${f.steps} steps`,
+    ...(f.gpu_ms === undefined
+      ? []
+      : [`  GPU        ${ms(f.gpu_ms)} in one pass (least ${ms(f.gpu_min_ms ?? f.gpu_ms)})`]),
+    `  CPU        ${ms(f.encode_ms)} to encode and submit, ${(f.heap_bytes / 1024).toFixed(1)} KiB of heap a step, ${(100 * f.gc_share).toFixed(2)} % garbage collection`,
     `  first      ${ms(f.first_step_ms)} from tracing to the first loss: compile ${ms(f.compile_ms)}, warm up ${ms(f.warmup_ms)}`,
     `  each step  ${f.dispatches} dispatches, ${f.submits} submits, ${f.create_buffer} buffers, ${f.create_bind_group} bind groups and ${f.late_pipelines} pipelines made`,
     `  memory     ${mib(f.planned_bytes)} planned, at least ${mib(f.lower_bound_bytes)} needed, ${mib(f.peak_bytes)} held`,

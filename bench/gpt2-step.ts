@@ -1,4 +1,15 @@
-import { compile, type Gpu, type GpuTensor, i32, makeTensor, valueAndGrad, type WarmupEvent } from "sinter";
+import {
+  compile,
+  type Gpu,
+  type GpuTensor,
+  i32,
+  makeTensor,
+  type ProfileReport,
+  profile,
+  type Session,
+  valueAndGrad,
+  type WarmupEvent,
+} from "sinter";
 import {
   adamW,
   adamWInit,
@@ -59,8 +70,13 @@ export function mixedTrainingStep(sizes: Gpt2Sizes) {
 }
 
 export interface Trainer {
+  /** The loaded step, and its inputs for the runtime: a run without the tree of results around it. */
+  readonly inner: Session["inner"];
+  readonly inputs: Readonly<Record<string, GpuTensor>>;
   /** Submits a step; gives the loss before its update. With `read` it is copied back in the same submit. */
   step(read: boolean): Promise<GpuTensor>;
+  /** Times the kernels of as many steps, which train too. */
+  profile(runs: number): Promise<ProfileReport>;
   dispose(): void;
 }
 
@@ -69,7 +85,8 @@ export async function makeTrainer(
   gpu: Gpu,
   sizes: Gpt2Sizes,
   program: ReturnType<typeof trainingStep> | ReturnType<typeof mixedTrainingStep>,
-  onProgress: (event: WarmupEvent) => void,
+  onProgress?: (event: WarmupEvent) => void,
+  fuse?: "off",
 ): Promise<Trainer> {
   const params = treeOf(hashWeights(sizes)) as never;
   const state = { params, opt: adamWInit(params), scale: lossScaleInit({ scale: firstScale }) };
@@ -80,7 +97,10 @@ export async function makeTrainer(
     [batch.tokens, batch.targets].map((ids) => makeTensor(gpu, ids, { dtype: "i32", shape: [B, T] })),
   );
   return {
+    inner: session.inner,
+    inputs: { tokens: tokens as GpuTensor, targets: targets as GpuTensor },
     step: async (read) => (await session.run({ tokens, targets } as never, { read })).loss,
+    profile: (runs) => profile(session, { tokens, targets } as never, { runs }),
     dispose() {
       for (const x of [tokens, targets, session]) x?.dispose();
     },
@@ -90,7 +110,12 @@ export async function makeTrainer(
     const given = program.graph.inputs.some((n) => String(n.attrs.name).startsWith("scale"))
       ? { ...rest, scale }
       : rest;
-    return (program as ReturnType<typeof trainingStep>).load(gpu, { state: given as never, strict: true, onProgress });
+    return (program as ReturnType<typeof trainingStep>).load(gpu, {
+      state: given as never,
+      strict: true,
+      onProgress,
+      fuse,
+    });
   }
 }
 

@@ -1,11 +1,13 @@
 import { writeFileSync } from "node:fs";
-import { type Gpu, openDevice, profiles } from "sinter";
+import { type Gpu, openDevice, type ProfileReport, profiles } from "sinter";
 import { compileGraph } from "../src/compiler.ts";
+import { passTimes } from "../src/runtime/profile.ts";
+import { requireTimestamps } from "../src/runtime/timestamps.ts";
 import { jaxTrainer } from "./gpt2-jax.ts";
-import { type Racer, race, relativeDifference, type StepTimes, timed } from "./gpt2-measure.ts";
+import { overheads, type Racer, race, relativeDifference, type StepTimes, timed } from "./gpt2-measure.ts";
 import { oracleOf } from "./gpt2-model.ts";
 import { type Gpt2Options, help, parseGpt2 } from "./gpt2-options.ts";
-import { type Figures, figuresText, type PlanFigures, planText } from "./gpt2-report.ts";
+import { type Figures, figuresText, type PlanFigures, planText, profileFigures } from "./gpt2-report.ts";
 import { makeTrainer, mixedTrainingStep, trainingStep } from "./gpt2-step.ts";
 import { openJax } from "./jax.ts";
 import { median } from "./measure.ts";
@@ -30,8 +32,9 @@ export async function gpt2Train(args: readonly string[]): Promise<number> {
     console.log(options.json ? JSON.stringify(figures, null, 2) : planText(figures));
     return 0;
   }
-  const figures = await measure(options);
-  console.log(options.json ? JSON.stringify(figures, null, 2) : figuresText(figures));
+  const { figures, profile } = await measure(options);
+  if (options.json) console.log(JSON.stringify(figures, null, 2));
+  else console.log([figuresText(figures), ...(profile ? [`${profile}`] : [])].join("\n\n"));
   const failures = [figures.check, figures.jax_js].flatMap((c) =>
     c && !(c.max_relative_difference <= c.tolerance)
       ? [
@@ -82,10 +85,11 @@ function planFigures(options: Gpt2Options, profile: NonNullable<Gpt2Options["pla
   };
 }
 
-async function measure(options: Gpt2Options): Promise<Figures> {
+async function measure(options: Gpt2Options): Promise<{ figures: Figures; profile: ProfileReport | undefined }> {
   const { sizes, steps } = options;
   const gpu = await openDevice();
   try {
+    if (options.profile) requireTimestamps(gpu);
     const started = performance.now();
     const program = programOf(options);
     const [memory, compileMs] = await timed(async () => program.memory({ capabilities: gpu.capabilities }));
@@ -105,7 +109,16 @@ async function measure(options: Gpt2Options): Promise<Figures> {
     const after = gpu.counters.snapshot();
     const each = (name: keyof typeof after): number => Number(((after[name] - before[name]) / ours.count).toFixed(3));
 
+    const cpu = await overheads(
+      async () => (await trainer.step(false)).dispose(),
+      () => gpu.idle(),
+      Math.max(steps, 8),
+    );
+    const stamps = gpu.device.features.has("timestamp-query");
+    const gpuMs = stamps ? (await passTimes(trainer.inner, trainer.inputs, { runs: steps })).map((ns) => ns / 1e6) : [];
     const own = times[0] as StepTimes;
+    const profile = options.profile ? await trainer.profile(steps) : undefined;
+    if (options.trace) writeFileSync(options.trace, profile?.trace() ?? "");
     const oracle = options.check ? oracleOf(sizes) : undefined;
     const figures: Figures = {
       bench: "gpt2-train",
@@ -115,6 +128,8 @@ async function measure(options: Gpt2Options): Promise<Figures> {
       dtype: options.dtype,
       steps,
       ...own,
+      ...(stamps && { gpu_ms: median(gpuMs), gpu_min_ms: Math.min(...gpuMs) }),
+      ...cpu,
       first_step_ms: firstStep,
       warmup_ms: warmup,
       compile_ms: compileMs,
@@ -135,10 +150,11 @@ async function measure(options: Gpt2Options): Promise<Figures> {
         },
       }),
       ...(theirs && vsFigures(own, times[1] as StepTimes, theirs.firstStepMs, options)),
+      ...(profile && { profile: profileFigures(profile) }),
     };
     theirs?.dispose();
     trainer.dispose();
-    return figures;
+    return { figures, profile };
   } finally {
     gpu.dispose();
   }

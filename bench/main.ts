@@ -2,9 +2,12 @@ import { parseArgs } from "node:util";
 import { SinterError } from "sinter";
 import { compile } from "./compile.ts";
 import { gpt2Train } from "./gpt2-train.ts";
+import { graph } from "./graph.ts";
 import { matmul } from "./matmul.ts";
 import { ops } from "./ops.ts";
+import { pool } from "./pool.ts";
 import { type Result, resultText } from "./report.ts";
+import { submits } from "./submits.ts";
 import { warmup } from "./warmup.ts";
 
 interface Bench {
@@ -22,15 +25,21 @@ const benches: Readonly<Record<string, Bench>> = {
 const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   "gpt2-train": gpt2Train,
   warmup,
+  submits,
+  pool,
+  graph,
 };
 
 const help = `usage: npm run bench -- [--json] NAME ...
-       npm run bench -- gpt2-train|warmup [options]
+       npm run bench -- gpt2-train|submits|pool|graph|warmup [options]
 
 ${Object.entries(benches)
   .map(([name, b]) => `  ${name.padEnd(10)}  ${b.about}`)
   .join("\n")}
   gpt2-train  GPT-2's training step, also against PyTorch's losses and @jax-js/jax: see gpt2-train --help
+  submits     that step in one submit and in many, with 1 to 4 steps in flight: see submits --help
+  pool        buffers found and created, with size classes and with exact sizes: see pool --help
+  graph       what repeated calls of compile cost, and what they find: see graph --help
   warmup      that step's pipelines, concurrent over sequential over none: see warmup --help
 
   --json      print one JSON object, or a list when several benchmarks are named

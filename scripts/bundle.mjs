@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { build, transform } from "esbuild";
 import { root, sourceFor } from "./exports.mjs";
+import { isCurrent, writeBundle } from "./kept-bundle.mjs";
 
 export { root } from "./exports.mjs";
 
@@ -27,7 +27,8 @@ export const sinterFromSource = (platform = "node") => ({
 /** A bundle lies elsewhere than its sources, so `import.meta.url` must go on naming the source. */
 const sourceUrls = {
   name: "source-urls",
-  setup(b) {
+  async setup(b) {
+    const { transform } = await import("esbuild");
     b.onLoad({ filter: /\.(ts|mjs|js)$/ }, async ({ path }) => {
       if (path.includes("/node_modules/")) return undefined;
       const text = readFileSync(path, "utf8");
@@ -44,27 +45,44 @@ const sourceUrls = {
   },
 };
 
-/** Bundles a TypeScript entry for Node, npm packages left outside, into `.cache/` and returns the file. */
+/**
+ * Bundles a TypeScript entry for Node, npm packages left outside, into `.cache/` and returns the file to run. What it imports
+ * with `import()` lies in chunks beside it and is loaded when it is needed. A bundle that is there and would not change is returned as it is.
+ */
 export async function bundleForNode(entry) {
-  const { outputFiles } = await build({
+  const name = relative(root, entry).replace(/[^A-Za-z0-9]+/g, "-");
+  const file = join(root, ".cache", `${name}.mjs`);
+  if (isCurrent(file, entry)) return file;
+  const since = Date.now();
+  const { build } = await import("esbuild");
+  const { outputFiles, metafile } = await build({
     entryPoints: [entry],
+    absWorkingDir: root,
     bundle: true,
+    splitting: true,
     write: false,
+    metafile: true,
     format: "esm",
     platform: "node",
     target: "node20",
     packages: "external",
     sourcemap: "inline",
     sourcesContent: false,
-    outfile: join(root, ".cache", "run.mjs"),
+    outdir: join(root, ".cache"),
+    outExtension: { ".js": ".mjs" },
+    entryNames: name,
+    chunkNames: `${name}/[hash]`,
     logLevel: "warning",
     plugins: [sinterFromSource("node"), sourceUrls],
   });
-  const name = relative(root, entry).replace(/[^A-Za-z0-9]+/g, "-");
-  const file = join(root, ".cache", `${name}.mjs`);
-  mkdirSync(dirname(file), { recursive: true });
-  const staged = `${file}.${process.pid}`;
-  writeFileSync(staged, outputFiles[0].contents);
-  renameSync(staged, file);
+  const inputs = Object.keys(metafile.inputs).map((f) => resolve(root, f));
+  const chunks = outputFiles.filter((f) => f.path !== file);
+  writeBundle(
+    outputFiles.find((f) => f.path === file),
+    chunks,
+    entry,
+    inputs,
+    since,
+  );
   return file;
 }

@@ -6,10 +6,14 @@ import { legalise } from "./fuse/legalise.ts";
 import type { Region } from "./fuse/region.ts";
 import { regionKey } from "./fuse/region-key.ts";
 import { splitSetup } from "./fuse/setup.ts";
+import { flopsOf, phaseOfRegion } from "./fuse/work.ts";
 import { isConcrete, shapeText } from "./ir/dim.ts";
 import type { Graph } from "./ir/graph.ts";
+import { phasesOf } from "./ir/phase.ts";
 import type { Capabilities, Manifest } from "./manifest/manifest.ts";
+import { alignRows } from "./passes/align-rows.ts";
 import { optimise } from "./passes/pipeline.ts";
+import { splitProducts } from "./passes/split-products.ts";
 import type { Bound } from "./plan/bind.ts";
 import { manifestOf, plan, type Step } from "./plan/plan.ts";
 import type { Kernel } from "./wgsl/kernel.ts";
@@ -44,7 +48,10 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
   const limit = capabilities.limits.maxStorageBuffersPerShaderStage;
   const { maxStorageBufferBindingSize, maxBufferSize } = capabilities.limits;
   const largestBinding = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  const legal = legalise(optimise(graph, { largestBinding }), limit);
+  const legal = legalise(
+    splitProducts(alignRows(optimise(graph, { largestBinding }), capabilities), capabilities),
+    limit,
+  );
   const split = splitSetup(legal);
   const parts = { setup: split.setup, main: legalise(split.main, limit) };
   const once = parts.setup.outputs.length ? fuse(parts.setup, capabilities, mode) : undefined;
@@ -60,9 +67,14 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
   const setup = steps(planned.setup, capabilities);
   const main = steps(planned.main, capabilities);
   const manifest = manifestOf(planned, setup, main);
+  const phaseOf = phasesOf(parts.main);
   const names = (list: readonly Step[], prefix: string): string[] => list.map((_, i) => `${prefix}${i}`);
   const kernels = (list: readonly Step[], prefix: string) =>
-    list.map((s, i) => reportKernel(s.region, `${prefix}${i}`, s.kernel.variant, s.kernel.workgroups));
+    list.map((s, i) => ({
+      ...reportKernel(s.region, `${prefix}${i}`, s.kernel.variant, s.kernel.workgroups),
+      phase: phaseOfRegion(s.region, phaseOf),
+      flops: flopsOf(s.region),
+    }));
   const report = makeReport({
     notes: [],
     graphOps: graph.nodes.filter((n) => n.op !== "input").length,

@@ -22,6 +22,8 @@ export type { Graph } from "./ir/graph.ts";
 export type { Manifest } from "./manifest/manifest.ts";
 export type { ManifestSet } from "./manifest/set.ts";
 export type { MemoryReport, MemoryRow } from "./plan/memory.ts";
+export { profile } from "./profile.ts";
+export type { ProfileReport, ProfileRow, ProfileSum } from "./profile-report.ts";
 export { type CompileOptions, compile, type ExplainOptions, type ManifestOptions, Program } from "./program.ts";
 export {
   type Capabilities,
@@ -34,7 +36,12 @@ export {
   makeTensor,
   type OpenDeviceOptions,
   openDevice,
+  type ProfileOptions,
   profiles,
+  Ring,
+  type RingOptions,
+  type RingStatistics,
+  type RingWait,
   type RunOptions,
   readTensors,
   type UsageStore,

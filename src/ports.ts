@@ -70,3 +70,29 @@ export const resultTree = (traced: Trace, leaf: (name: string) => unknown): unkn
       })
     );
   });
+
+/**
+ * As {@link resultTree}, prepared for many runs: `fixed` are leaves that are the same tensor every time. Branches of nothing else
+ * are made once, and all trees share them.
+ */
+export function resultTrees(
+  traced: Trace,
+  fixed: (name: string) => unknown,
+): (leaf: (name: string) => unknown) => unknown {
+  type Make = (leaf: (name: string) => unknown) => unknown;
+  const prepare = (v: unknown): { readonly value: unknown } | Make => {
+    if (isOutputName(v)) {
+      const value = fixed(v.name);
+      return value === undefined ? (leaf) => resultTree({ ...traced, outputs: v }, leaf) : { value };
+    }
+    const list = Array.isArray(v);
+    const parts = Object.entries(v as object).map(([key, e]) => [key, prepare(e)] as const);
+    const make: Make = (leaf) => {
+      const made = parts.map(([key, p]) => [key, typeof p === "function" ? p(leaf) : p.value] as const);
+      return list ? made.map(([, e]) => e) : Object.fromEntries(made);
+    };
+    return parts.some(([, p]) => typeof p === "function") ? make : { value: make(() => undefined) };
+  };
+  const root = prepare(traced.outputs);
+  return (leaf) => (typeof root === "function" ? root(leaf) : root.value);
+}

@@ -12,6 +12,7 @@ import { type ManifestSet, makeManifestSet } from "./manifest/set.ts";
 import { type MemoryReport, memoryReport } from "./plan/memory.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { profiles } from "./runtime/profiles.ts";
+import type { Span } from "./runtime/timeline.ts";
 import { type LoadOptions, loadProgram, type Session } from "./session.ts";
 import type { InputName, StateName } from "./types.ts";
 
@@ -59,12 +60,15 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
   /** @internal */
   readonly traced: Trace;
   readonly #fuse: FuseMode;
-  readonly #compiled = new Map<string, Compiled>();
+  readonly #compiled = new Map<string, Compiled & { readonly span: Span }>();
+  /** @internal When it was traced. */
+  readonly span: Span;
   /** Never there: carries the types of inputs and results. */
   declare readonly types: { readonly specs: S; readonly result: R; readonly weights: W; readonly donated: D };
 
   /** @internal Use {@link compile}. */
-  constructor(traced: Trace, fuse: FuseMode) {
+  constructor(traced: Trace, fuse: FuseMode, began: number) {
+    this.span = { lane: "trace", name: "trace", began, ended: performance.now() };
     this.graph = traced.graph;
     this.dims = graphDims(traced.graph);
     this.traced = traced;
@@ -79,11 +83,21 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
   }
 
   /** @internal The kernels and the plan for sizes and a device. */
-  compiled(dims: Dims, capabilities: Capabilities, fuse: FuseMode = this.#fuse, guard = 0): Compiled {
+  compiled(
+    dims: Dims,
+    capabilities: Capabilities,
+    fuse: FuseMode = this.#fuse,
+    guard = 0,
+  ): Compiled & { readonly span: Span } {
     const key = JSON.stringify([Object.entries(dims).sort(), capabilities, fuse, guard]);
     const known = this.#compiled.get(key);
     this.#compiled.delete(key);
-    const made = known ?? compileGraph(this.bind(dims), capabilities, { fuse, guard });
+    const began = performance.now();
+    const make = () => compileGraph(this.bind(dims), capabilities, { fuse, guard });
+    const made = known ?? {
+      ...make(),
+      span: { lane: "compile" as const, name: "graph to WGSL and plan", began, ended: performance.now() },
+    };
     this.#compiled.set(key, made);
     if (this.#compiled.size > kept) this.#compiled.delete(this.#compiled.keys().next().value as string);
     return made;
@@ -183,6 +197,7 @@ export function compile<const S, R, const W extends InputName<S> = never, const 
       fuse: "profit" as FuseMode,
     });
     const fuse = oneOf("compile", "fuse", o.fuse, modes);
-    return new Program<S, R, W, D>(trace(specs, fn, o), fuse);
+    const began = performance.now();
+    return new Program<S, R, W, D>(trace(specs, fn, o), fuse, began);
   });
 }

@@ -3,13 +3,17 @@ import type { BatchTensor } from "./batch-tensor.ts";
 import { checkDims, type Dims, requireDims } from "./frontend/dims.ts";
 import { oneOf, readOptions } from "./frontend/options.ts";
 import { isSpec, loneInput, type SpecTree, type Trace } from "./frontend/trace.ts";
-import { joinPath } from "./frontend/tree.ts";
+import { isBranch, joinPath } from "./frontend/tree.ts";
+import type { ExplainReport } from "./fuse/explain.ts";
 import type { Graph } from "./ir/graph.ts";
-import { entryOf, plainValues, type Roles, resultTree, rolesOf, valuesFor } from "./ports.ts";
+import type { PortSpec } from "./manifest/manifest.ts";
+import { entryOf, plainValues, type Roles, resultTrees, rolesOf, valuesFor } from "./ports.ts";
 import type { Program } from "./program.ts";
 import { checkGpu, type Gpu } from "./runtime/gpu.ts";
+import type { InputValue } from "./runtime/inputs.ts";
 import { loadManifest, type RunOptions, type Session as RuntimeSession } from "./runtime/session.ts";
 import type { GpuTensor } from "./runtime/tensor.ts";
+import type { Span } from "./runtime/timeline.ts";
 import type { WarmupOptions } from "./runtime/warmup.ts";
 import type { NamedInputs, Results, RunInputs, Value } from "./types.ts";
 
@@ -30,6 +34,12 @@ export type LoadOptions<S, W extends string, N extends string> = LoadBase &
 /** What a run of a batch takes for an input: also results of its earlier runs. */
 export type SessionInput = Value | BatchTensor;
 
+/** @internal What a profile tells of besides the runs: the kernels, and how long it took to make them. */
+export interface Made {
+  readonly report: ExplainReport;
+  readonly spans: readonly Span[];
+}
+
 /**
  * A program on a device at known sizes: memory allocated, kernels compiled. A run is one submit and in steady state
  * creates no buffer, bind group or pipeline.
@@ -43,16 +53,29 @@ export class Session<S = unknown, R = unknown, W extends string = never, N exten
   readonly inner: RuntimeSession;
   /** @internal */
   readonly traced: Trace;
+  /** @internal */
+  readonly made: Made;
   readonly #roles: Roles;
+  /** Names of the inputs of a run, where they are a plain record: no paths have to be made for them. */
+  readonly #names: ReadonlySet<string> | undefined;
+  readonly #results: ReturnType<typeof resultTrees>;
 
   /** @internal Use {@link Program.load}. */
-  constructor(program: { readonly graph: Graph; readonly traced: Trace }, dims: Dims, inner: RuntimeSession) {
+  constructor(
+    program: { readonly graph: Graph; readonly traced: Trace },
+    dims: Dims,
+    inner: RuntimeSession,
+    made: Made,
+  ) {
     this.gpu = inner.gpu;
     this.program = program;
     this.traced = program.traced;
     this.dims = dims;
     this.inner = inner;
+    this.made = made;
     this.#roles = rolesOf(program.graph);
+    this.#names = recordOf(program.traced.specs, inner.manifest.inputs);
+    this.#results = resultTrees(program.traced, (name) => entryOf(inner.state, name));
   }
 
   /**
@@ -62,12 +85,17 @@ export class Session<S = unknown, R = unknown, W extends string = never, N exten
    * @throws SinterError `missing-input`, `extra-input`, `wrong-size`, `wrong-dtype`, `disposed`, `device-lost`
    */
   async run(inputs: RunInputs<S, W | N, SessionInput>, options: RunOptions = {}): Promise<Results<R>> {
-    const values = valuesFor(this.traced, this.#roles, "data", inputs);
-    const flat = plainValues(this.inner.manifest.inputs, values);
-    const results = await this.inner.run(flat, options);
-    const { state } = this.inner;
-    for (const name of Object.keys(state)) entryOf(results, name)?.dispose();
-    return resultTree(this.traced, (name) => entryOf(state, name) ?? entryOf(results, name)) as Results<R>;
+    const results = await this.inner.run(this.flatInputs(inputs), options);
+    return this.#results((name) => entryOf(results, name)) as Results<R>;
+  }
+
+  /** @internal The values of a run for the runtime, by name. */
+  flatInputs(inputs: RunInputs<S, W | N, SessionInput>): Record<string, InputValue> {
+    const ports = this.inner.manifest.inputs;
+    const given = Object.entries(isBranch(inputs) && !Array.isArray(inputs) ? inputs : {});
+    const plain = given.length === this.#names?.size && given.every(([k, v]) => v != null && this.#names?.has(k));
+    const values = plain ? new Map(given) : valuesFor(this.traced, this.#roles, "data", inputs);
+    return plainValues(ports, values);
   }
 
   /** The state as a tree of tensors that show its current value whenever they are read. */
@@ -111,10 +139,17 @@ export class Session<S = unknown, R = unknown, W extends string = never, N exten
   }
 }
 
+/** The names of ports that are leaves at the top of the tree of specs, if all are. */
+function recordOf(specs: SpecTree, ports: readonly PortSpec[]): ReadonlySet<string> | undefined {
+  if (!isBranch(specs) || Array.isArray(specs)) return undefined;
+  const top = ports.every((p) => Object.hasOwn(specs, p.name) && isSpec(specs[p.name]));
+  return top && ports.length > 0 ? new Set(ports.map((p) => p.name)) : undefined;
+}
+
 /** @internal Compiles and loads a program. */
 export async function loadProgram(
   gpu: Gpu,
-  program: Pick<Program, "graph" | "dims" | "traced" | "compiled">,
+  program: Pick<Program, "graph" | "dims" | "traced" | "compiled" | "span">,
   options: object,
 ): Promise<Session> {
   const o = readOptions("load", options as LoadOptions<unknown, string, string>, {
@@ -135,8 +170,9 @@ export async function loadProgram(
   const roles = rolesOf(program.graph);
   const weights = valuesFor(program.traced, roles, "weight", o.weights);
   const state = valuesFor(program.traced, roles, "state", o.state);
-  const { manifest } = program.compiled(dims, gpu.capabilities, fuse, gpu.checkMemory ? 256 : 0);
+  const { manifest, report, span } = program.compiled(dims, gpu.capabilities, fuse, gpu.checkMemory ? 256 : 0);
   const { onProgress, concurrency, strict, signal, store } = o;
+  const began = performance.now();
   const inner = await loadManifest(gpu, manifest, {
     weights: plainValues(manifest.weights, weights),
     state: plainValues(manifest.state, state),
@@ -146,5 +182,7 @@ export async function loadProgram(
     signal,
     store,
   });
-  return new Session(program, dims, inner);
+  const name = `${manifest.kernels.length} pipelines, memory, weights and state`;
+  const load: Span = { lane: "compile", name, began, ended: performance.now() };
+  return new Session(program, dims, inner, { report, spans: [program.span, span, load] });
 }

@@ -57,8 +57,9 @@ export async function evaluate(bundle: Bundle, file: string): Promise<Evaluated>
   for (const m of bundle.modules) given.set(m, await moduleOf(m, file));
   const module = { exports: {} as Record<string, unknown> };
   try {
-    const run = new Script(`(function (module, exports, require) {${bundle.code}\n})`, { filename: name });
-    run.runInThisContext()(module, module.exports, (m: string) => given.get(m));
+    const run = new Script(`(function (module, exports, require, process) {${bundle.code}\n})`, { filename: name });
+    // Neither what the machine's environment says nor the end of this process is a kernel file's.
+    run.runInThisContext()(module, module.exports, (m: string) => given.get(m), { env: {} });
   } catch (e) {
     throw new SinterError(diagnosticOf(e), { cause: e });
   }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { type Diagnostic, fail } from "../../src/base/diagnostic.ts";
 import { manifestName } from "../emit/index.ts";
@@ -48,32 +49,43 @@ export async function findSources(o: FindOptions): Promise<Found> {
       hint: "choose a root above it, or other globs",
     });
   }
-  const selected = o.only
-    ? (
-        await find(
-          o.only.map((p) => relativeGlob(o.root, p)),
-          own,
-        )
-      ).filter((f) => all.includes(f))
-    : all;
+  const selected = o.only ? await chosen(o.only, o.root, all, (glob) => find([glob], own)) : all;
   const folders = (await find([`**/${o.outDir}/${manifestName}`], ignored)).map((f) => resolve(f, ".."));
   const warnings: Diagnostic[] = [];
-  if (selected.length === 0) {
-    const what = (o.only ?? o.include).map((p) => shown(p)).join(", ");
-    if (o.only) {
-      fail("no-kernel-files", `no kernel file matches ${what}`, {
-        cause: all.length ? `there are ${all.length} below ${o.root}` : `there are none below ${o.root}`,
-        hint: "check the path; kernel files are named *.kernel.ts",
-      });
-    }
+  if (all.length === 0) {
     warnings.push({
       code: "no-kernel-files",
-      message: `no kernel file matches ${what}`,
+      message: `no kernel file matches ${o.include.map((p) => shown(p)).join(", ")}`,
       cause: `below ${o.root}, outside of node_modules, dist and folders whose names begin with a dot`,
       hint: "name kernel files *.kernel.ts, or set include in the config",
     });
   }
   return { selected, sources: all, folders, warnings };
+}
+
+/** Those kernel files that a list names: by the path of a file or folder, or by a glob. Each must name one at least. */
+async function chosen(
+  only: readonly string[],
+  root: string,
+  all: readonly string[],
+  find: (glob: string) => Promise<readonly string[]>,
+): Promise<readonly string[]> {
+  const named = await Promise.all(
+    only.map(async (given) => {
+      const path = resolve(root, given);
+      const here = existsSync(path) ? all.filter((f) => f === path || isInside(path, f)) : [];
+      const matched = here.length ? here : await find(relativeGlob(root, given));
+      return all.filter((f) => matched.includes(f));
+    }),
+  );
+  const without = only.filter((_, i) => named[i]?.length === 0);
+  if (without.length) {
+    fail("no-kernel-files", `no kernel file matches ${without.map((p) => shown(p)).join(", ")}`, {
+      cause: all.length ? `there are ${all.length} below ${root}` : `there are none below ${root}`,
+      hint: "give kernel files, folders or globs; kernel files are named *.kernel.ts",
+    });
+  }
+  return all.filter((f) => named.some((list) => list.includes(f)));
 }
 
 /** Globs match relative paths. */

@@ -35,7 +35,7 @@ export interface BuildOptions extends CompileOptions, BuilderOptions {
   readonly include?: string | readonly string[] | undefined;
   /** Globs of files to leave out. */
   readonly exclude?: string | readonly string[] | undefined;
-  /** Globs or paths: of the kernel files, build these and leave the files of the others as they are. */
+  /** Globs, files or folders: of the kernel files, build these and leave the files of the others as they are. */
   readonly only?: readonly string[] | undefined;
   /** Where generated files go, relative to each kernel file's folder, in it. Default `generated`. */
   readonly outDir?: string | undefined;

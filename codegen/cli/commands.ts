@@ -34,7 +34,8 @@ export const commands: readonly CommandText[] = [
     options: [config, ["--force", "compile again what has not changed"]],
     examples: [
       ["sinter build", "all kernel files of the config, else **/*.kernel.ts"],
-      ["sinter build 'kernels/norm*'", "some of them"],
+      ["sinter build src/kernels", "those of a folder"],
+      ["sinter build 'kernels/norm*'", "those that a glob matches"],
       ["sinter build --json > build.json", "what was written, for machines"],
     ],
     load: () => import("./commands/build.ts"),

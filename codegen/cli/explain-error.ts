@@ -2,9 +2,13 @@ import { type ErrorText, errorTexts, findError } from "../catalogue/index.ts";
 import { type Context, misused } from "./context.ts";
 import type { Terminal } from "./terminal.ts";
 
+const find = (code: string): ReturnType<typeof findError> => findError(code.replace(/^\[|\]$/g, ""));
+
+export const isErrorCode = (code: string): boolean => "code" in find(code);
+
 /** Prints the long text of an error code. */
 export function explainError(code: string, { terminal }: Context): void {
-  const found = findError(code.replace(/^\[|\]$/g, ""));
+  const found = find(code);
   if (!("code" in found)) {
     misused("unknown-code", `there is no file and no error code ${JSON.stringify(code)}`, {
       hint: found.near ? `did you mean ${found.near}?` : `there are ${errorTexts.length}: see docs/errors.md`,

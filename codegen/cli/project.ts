@@ -15,7 +15,7 @@ export async function projectOf(context: Context): Promise<Project> {
   const loaded = await loadConfig(context.cwd, textOption(context, "config"));
   const { root: folder, ...options } = loaded.config;
   const root = folder === undefined ? loaded.folder : resolve(loaded.folder, folder);
-  const only = context.args.map((glob) => relative(root, resolve(context.cwd, glob)).replaceAll("\\", "/"));
+  const only = context.args.map((glob) => relative(root, resolve(context.cwd, glob)).replaceAll("\\", "/") || ".");
   return {
     root,
     options: { ...options, ...(only.length ? { only } : {}), ...(context.options.force ? { force: true } : {}) },

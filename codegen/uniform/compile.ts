@@ -15,7 +15,8 @@ import { compile, type Program } from "../../src/program.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
 import { isScalarInput, type Kernel } from "../../src/wgsl/kernel.ts";
 import { agreedKernels, alone, following, noting, scheduleOf } from "./agree.ts";
-import { Fitter, sizeExpr } from "./fit.ts";
+import { fitterFor, sizeExpr } from "./fit.ts";
+import { leastSizes } from "./least.ts";
 import { type Point, pointsFor } from "./points.ts";
 import { type Held, kernelsAt, lowered, type PointKernels, type PointStep } from "./regions.ts";
 import { type Samples, samplePoints } from "./sample.ts";
@@ -193,11 +194,17 @@ function derivedDims(graph: Graph): Dim[] {
   return [...out.values()].slice(0, 6);
 }
 
-/** Numbers of elements of tensors, and of their rows. */
+/** Numbers of elements of tensors, of their rows, and of their lines along each axis. */
 function countsOf(graph: Graph): Dim[] {
   const out = new Map<string, Dim>();
   for (const { type } of graph.nodes) {
     for (const d of [shapeSize(type.shape), shapeSize(type.shape.slice(0, -1))]) if (isSym(d)) out.set(dimText(d), d);
+  }
+  for (const { type } of graph.nodes) {
+    for (const axis of type.shape.keys()) {
+      const lines = shapeSize(type.shape.filter((_, i) => i !== axis));
+      if (isSym(lines)) out.set(dimText(lines), lines);
+    }
   }
   return [...out.values()].slice(0, 32);
 }
@@ -217,7 +224,7 @@ function united(
     k.steps.every((s, i) => JSON.stringify(s.holds) === JSON.stringify(first.steps[i]?.holds));
   const kernels = all.filter((k, i) => i < needed || same(k));
   const at = points.filter((_, i) => i < needed || same(all[i] as PointKernels));
-  const fitter = new Fitter(at, derivedDims(graph), countsOf(graph));
+  const fitter = fitterFor(at, derivedDims(graph), countsOf(graph));
   if (kernels.some((k) => k.steps.length !== first.steps.length || k.scratch.length !== first.scratch.length)) {
     throw new NotUniform(`it takes ${kernels.map((k) => k.steps.length).join(", ")} kernels at different sizes`);
   }
@@ -245,7 +252,7 @@ function united(
     const texts = written.flatMap((k, p) => (counted[p] ? [k.wgsl] : []));
     const own = counted.every((c) => c)
       ? fitter
-      : new Fitter(
+      : fitterFor(
           at.filter((_, p) => counted[p]),
           derivedDims(graph),
           countsOf(graph),
@@ -272,12 +279,17 @@ function united(
   return {
     name: v.name,
     multiples: v.multiples ?? {},
-    min: v.min ?? {},
+    min: atLeast(v.min ?? {}, leastSizes(graph, points)),
     max: v.max ?? {},
     align: Math.max(1, ...steps.flatMap(unitsOf)),
     scratch: first.scratch.map((_, i) => size(kernels.map((k) => k.scratch[i] as number))),
     steps,
   };
+}
+
+function atLeast(given: Point, own: Point): Point {
+  const names = [...new Set([...Object.keys(given), ...Object.keys(own)])].sort();
+  return Object.fromEntries(names.map((n) => [n, Math.max(given[n] ?? 0, own[n] ?? 0)]));
 }
 
 /** What the places of tensors are counted in; intermediate results begin at 0, and so must what a text of the user's own reads. */

@@ -42,6 +42,12 @@ export class Fitter {
     return this.#known.get(key);
   }
 
+  /** The simplest expression whose values come to these by a function that loses some of their digits. */
+  findBy(values: readonly number[], of: (v: number) => number): SizeExpr | undefined {
+    if (this.#pool.length === 0) this.#fill();
+    return this.#pool.find(({ at }) => at.every((v, i) => of(v) === values[i]))?.expr;
+  }
+
   #search(values: readonly number[]): SizeExpr | undefined {
     const near = this.#neighbour(values);
     if (near !== undefined) return near;
@@ -57,11 +63,27 @@ export class Fitter {
       const cost = Math.abs(Math.log2(line.scale)) + 4 * Math.abs(line.offset);
       if (!best || cost < best.cost) best = { expr: plus(times(c.expr, line.scale), line.offset), cost };
     }
-    return best?.expr ?? this.#sum(values);
+    return best?.expr ?? this.#rowsFrom(values) ?? this.#sum(values);
+  }
+
+  /** A size, or tiles of it, times a line in another one: where a part of the rows begins. */
+  #rowsFrom(values: readonly number[]): SizeExpr | undefined {
+    for (const r of [...this.#atoms, ...this.#parts, ...monomials(this.#names, 3)]) {
+      if (!r.at.every((v, i) => v > 1 && (values[i] as number) % v === 0)) continue;
+      const rest = values.map((v, i) => v / (r.at[i] as number));
+      for (const c of this.#atoms) {
+        const line = lineThrough(c.at, rest);
+        if (line) return ["mul", r.expr, plus(times(c.expr, line.scale), line.offset)];
+      }
+    }
+    return undefined;
   }
 
   /** A size or one beside it: where sizes are odd, that is twice the half of it rounded, too. */
   #neighbour(values: readonly number[]): SizeExpr | undefined {
+    // n - 1 elements of n may be max(n - 1, 0).
+    const same = this.#atoms.find(({ at }) => at.every((v, i) => v === values[i]));
+    if (same) return same.expr;
     for (const { expr, at } of this.#atoms) {
       const offset = (values[0] as number) - (at[0] as number);
       if (Math.abs(offset) <= 1 && at.every((v, i) => v + offset === values[i])) return plus(expr, offset);
@@ -118,6 +140,7 @@ export class Fitter {
       ...ownMonomials,
       ...this.#parts,
       ...this.#differences(),
+      ...this.#allButOne(ownMonomials),
       ...this.#counts,
       ...this.#quotients(ownMonomials),
       ...this.#quotients(this.#counts),
@@ -145,6 +168,20 @@ export class Fitter {
       .filter((c) => c.at.every((v) => v > 0));
   }
 
+  /** All rows but one: where the last one begins. */
+  #allButOne(rows: readonly Candidate[]): Candidate[] {
+    return this.#atoms.flatMap((a) => {
+      const c: Candidate = { expr: ["sub", a.expr, 1], at: a.at.map((v) => v - 1) };
+      if (c.at.some((v) => v <= 0)) return [];
+      return [
+        c,
+        ...rows.map(
+          (r): Candidate => ({ expr: ["mul", c.expr, r.expr], at: r.at.map((v, i) => v * (c.at[i] as number)) }),
+        ),
+      ];
+    });
+  }
+
   #quotients(list: readonly Candidate[]): Candidate[] {
     return list.flatMap((m) =>
       powers.flatMap((by): Candidate[] => [
@@ -153,6 +190,19 @@ export class Fitter {
       ]),
     );
   }
+}
+
+const recent = new Map<string, Fitter>();
+
+/** A fitter for these points. What it found for one dtype or profile of a kernel, it knows for the next. */
+export function fitterFor(points: readonly Point[], derived: readonly Dim[], counts: readonly Dim[]): Fitter {
+  const key = JSON.stringify([points, derived, counts]);
+  const known = recent.get(key);
+  if (known) return known;
+  if (recent.size >= 8) recent.clear();
+  const made = new Fitter(points, derived, counts);
+  recent.set(key, made);
+  return made;
 }
 
 const ratios = (values: readonly number[]): string => {

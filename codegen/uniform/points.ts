@@ -4,6 +4,12 @@ import type { KernelVariantOptions } from "../../src/frontend/define-kernel.ts";
 /** Sizes of all named dims. */
 export type Point = Readonly<Record<string, number>>;
 
+/** Whether something else that is made of a dim divides evenly at a size, as n - 1 does at 513. Such sizes are avoided where that can be. */
+export type Divides = (name: string, size: number) => boolean;
+
+/** So many sizes are passed over at most. */
+const patience = 32;
+
 /** Points that a kernel is compiled at, at least. Fewer would leave a chance that a number agrees with a wrong expression. */
 export const pointCount = 4;
 
@@ -13,7 +19,11 @@ export const pointCount = 4;
  * multiples of a large power of two: the last tile has few rows, and no guard of the others is left out for being needless.
  * How much more differs: else a size less one would be the same number as whole tiles less one.
  */
-export function pointsFor(dims: ReadonlyMap<string, number>, variant: KernelVariantOptions): readonly Point[] {
+export function pointsFor(
+  dims: ReadonlyMap<string, number>,
+  variant: KernelVariantOptions,
+  divides: Divides = () => false,
+): readonly Point[] {
   if (dims.size === 0) return [{}];
   const used: number[] = [];
   const columns = [...dims].map(([name, hint]): readonly (readonly [string, number])[] => {
@@ -23,8 +33,9 @@ export function pointsFor(dims: ReadonlyMap<string, number>, variant: KernelVari
     const near = Math.max(low, Math.min(hint, high * 0.7)) / unit;
     const step = 2 ** Math.min(4, Math.max(1, Math.floor(Math.log2(Math.max(1, near))) - 3));
     const sizes: number[] = [];
+    let passed = 0;
     for (let begin = Math.max(1, Math.floor(near / step)) * step; sizes.length < pointCount; begin += step) {
-      const n = begin + ((2 * sizes.length + 1) % step);
+      const n = begin + ((2 * (sizes.length + passed) + 1) % step);
       if (n * unit > high) {
         return fail(
           "bad-variant",
@@ -37,6 +48,7 @@ export function pointsFor(dims: ReadonlyMap<string, number>, variant: KernelVari
       }
       // Far enough apart that rounded quotients of them differ too.
       if (n * unit <= 1.04 * (sizes.at(-1) ?? 0) || n < 5 || used.some((u) => gcd(u, n) > 1)) continue;
+      if (divides(name, n * unit) && 2 * n * unit < high && passed++ < patience) continue;
       used.push(n);
       sizes.push(n * unit);
     }
@@ -86,13 +98,16 @@ export function farPoints(
   near: readonly Point[],
   variant: KernelVariantOptions,
   fits: (p: Point) => boolean,
+  divides: Divides = () => false,
 ): ReadonlyMap<string, readonly Point[]> {
   const names = Object.keys(near[0] ?? {});
   const unitOf = (name: string): number => variant.multiples?.[name] ?? 1;
   const taken = names.flatMap((name) => near.map((p) => (p[name] as number) / unitOf(name)));
-  const beyond = (from: number, tile: number, other: readonly number[]): number => {
+  const beyond = (name: string, from: number, tile: number, other: readonly number[]): number => {
     let n = Math.max(1, Math.ceil(from / tile)) * tile + 1;
-    while (n % tile > 5 || other.some((u) => gcd(u, n) > 1)) n += 2;
+    let passed = 0;
+    const avoided = (): boolean => divides(name, n * unitOf(name)) && passed++ < patience;
+    while (n % tile > 5 || other.some((u) => gcd(u, n) > 1) || avoided()) n += 2;
     return n;
   };
   /** Sizes of more than one tile stay so: what a single tile leaves out of a text would be missing for all. */
@@ -111,7 +126,7 @@ export function farPoints(
       const unit = unitOf(largest);
       const others = names.filter((n) => n !== largest).map((n) => (at[n] as number) / unitOf(n));
       const smaller = Math.max(floorOf(largest), (at[largest] as number) / 2.5);
-      at = { ...at, [largest]: beyond(smaller / unit - 1, smaller > oneTile * unit ? 64 : 8, others) * unit };
+      at = { ...at, [largest]: beyond(largest, smaller / unit - 1, smaller > oneTile * unit ? 64 : 8, others) * unit };
     }
     return at;
   };
@@ -121,7 +136,7 @@ export function farPoints(
       const unit = unitOf(name);
       const largest = Math.max(...near.map((p) => p[name] as number));
       const points = reaches.flatMap((reach): Point[] => {
-        const n = beyond(reach(largest) / unit, 128, taken);
+        const n = beyond(name, reach(largest) / unit, 128, taken);
         if (n * unit > (variant.max?.[name] ?? Number.POSITIVE_INFINITY)) return [];
         return [fitted({ ...from, [name]: n * unit }, name) ?? []].flat();
       });

@@ -118,6 +118,11 @@ function floatOf(values: readonly number[], fitter: Fitter): ArgumentSpec {
     const value = fitter.find(n);
     if (value !== undefined) return { kind: "float", value, ...(fn ? { fn } : {}) };
   }
+  // Of a number beyond 2^24 a float has the first digits only.
+  for (const { of, fn } of floats) {
+    const value = fitter.findBy(values.map(Math.fround), (v) => Math.fround(of(v)));
+    if (value !== undefined) return { kind: "float", value, ...(fn ? { fn } : {}) };
+  }
   throw new NotUniform(`the numbers ${values.join(", ")} follow from no simple expression in sizes`);
 }
 

@@ -1,5 +1,6 @@
 import type { Node } from "../ir/graph.ts";
 import { rowOf } from "../ir/ops.ts";
+import type { Phase } from "../ir/phase.ts";
 import type { Refusal } from "./fuser.ts";
 import { bytesOf, isStored, storesOf } from "./pull.ts";
 import type { Region } from "./region.ts";
@@ -23,6 +24,10 @@ export interface KernelReport {
   /** Bytes that one kernel an op would move beyond these. */
   readonly bytesSaved: number;
   readonly workgroups: readonly number[];
+  /** The part of a training step it belongs to; `forward` where there is no gradient. */
+  readonly phase: Phase;
+  /** Of its matrix products and attention: two a multiplication and addition; 0 for other kernels. */
+  readonly flops: number;
   readonly place?: string;
 }
 
@@ -81,7 +86,7 @@ export function reportKernel(
   name: string,
   variant: string,
   workgroups: readonly number[],
-): KernelReport {
+): Omit<KernelReport, "phase" | "flops"> {
   const nodes = evaluated(region);
   const traffic = (n: Node): TensorTraffic => ({ name: nameOf(n), bytes: bytesOf(n) });
   const reads = region.inputs.map(traffic);

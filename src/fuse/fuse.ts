@@ -14,6 +14,7 @@ import { isAnchor, isElementwise, isStored, isZero, shapeOf, storedRoot } from "
 import type { Family, Region } from "./region.ts";
 import { findRides, type Rides } from "./riders.ts";
 import { nodesOverLimit, splitOverLimit } from "./split.ts";
+import { ownSums } from "./sums-of-parts.ts";
 
 export interface FuseResult {
   readonly regions: readonly Region[];
@@ -94,6 +95,7 @@ function place(f: Fuser, n: Node): void {
     const family = familyOf[n.op] ?? "row";
     const space = reduces ? shapeOf(n.args[0] as Node) : shapeOf(n);
     const g = grouping.open(family, space, reduces ? (n.attrs.axes as number[]) : []);
+    if (reduces && f.mode !== "off") ownSums(f, g, n);
     grouping.own(g, n);
     return;
   }

@@ -3,6 +3,7 @@ import { type Fuser, feedsItself } from "./fuser.ts";
 import type { Grouping } from "./groups.ts";
 import { home } from "./home.ts";
 import { bytesOf, countOf, isElementwise, isStored } from "./pull.ts";
+import { isPartial } from "./sums-of-parts.ts";
 
 const expensive = new Set([
   "exp",
@@ -51,7 +52,7 @@ export function shareExpensive(f: Fuser, graph: Graph): void {
     const again = readers.length * read;
     const repeated =
       readers.some((g) => g.family === "contraction" || g.family === "attention") &&
-      hasExpensive(grouping, n) &&
+      ([...grouping.leavesOf(n)].some(isPartial) || hasExpensive(grouping, n)) &&
       countOf(n) >= 4096;
     if ((storing < again || repeated) && !feedsItself(f, n)) home(f, n);
   }

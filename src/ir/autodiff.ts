@@ -6,6 +6,7 @@ import type { GraphBuilder, Node, TensorType } from "./graph.ts";
 import type { OpRow } from "./op.ts";
 import { mayEqual, typeText } from "./ops/infer.ts";
 import { rowOf } from "./ops.ts";
+import { inPhase } from "./phase.ts";
 
 type Cotangent = Node | undefined;
 
@@ -45,7 +46,7 @@ export function pullback(
     const given = sums.get(n);
     if (!given || leaves.has(n)) continue;
     sums.delete(n);
-    b.place = n.place ?? place;
+    b.place = inPhase("backward", n.place ?? place);
     if (n.op === "result") give(n.args[0] as Node, n.attrs.index as number, given[0]);
     else step(b, n, given, active).forEach((ct, i) => void give(n.args[i] as Node, 0, ct));
   }
@@ -114,7 +115,11 @@ function throughDecomposition(
       ...(place ? { place } : {}),
     });
   }
+  const { place } = b;
+  // What the forward pass decomposes to, too.
+  b.place = n.place ?? place;
   const made = row.decompose(b, n.args, n.attrs);
+  b.place = place;
   const results = Array.isArray(made) ? (made as readonly Node[]) : b.results(made as Node);
   const wrt = [...new Set(n.args)].filter((a) => active.has(a));
   const found = pullback(b, results, cotangents, wrt, n.args);

@@ -8,6 +8,7 @@ import type {
   KernelSpec,
   Manifest,
   PortSpec,
+  Requirements,
   SpanSpec,
   Window,
 } from "./manifest.ts";
@@ -71,7 +72,11 @@ const show = (v: unknown): string =>
 const limit = integer(1);
 const capabilities = record<Capabilities>({
   name: text,
-  features: record({ f16: flag, subgroups: flag }),
+  features: record<Capabilities["features"]>({
+    f16: flag,
+    subgroups: flag,
+    subgroupMatrix: optional(flag) as Reader<boolean>,
+  }),
   subgroupMinSize: integer(1, 1024),
   subgroupMaxSize: integer(1, 1024),
   software: flag,
@@ -106,7 +111,12 @@ export const kernel: Reader<KernelSpec> = record<KernelSpec>({
   entryPoint: matching(/^[A-Za-z][A-Za-z0-9_]*$/, "an identifier"),
   bindings: list(oneOf<Access>("read", "read_write")),
   workgroupSize: triple(1),
-  requires: record({ f16: flag, subgroups: flag, workgroupBytes: integer(0) }),
+  requires: record<Requirements>({
+    f16: flag,
+    subgroups: flag,
+    subgroupMatrix: optional(flag) as Reader<boolean>,
+    workgroupBytes: integer(0),
+  }),
   own: optional(flag) as Reader<boolean>,
 });
 

@@ -38,7 +38,7 @@ export interface KernelVariant {
 
 /** The texts of one dtype for devices of one capability profile. */
 export interface KernelCode {
-  /** Tried in order; the last one takes all sizes. */
+  /** Tried in order; the last one takes all sizes that the kernel can be called with. */
   readonly variants: readonly KernelVariant[];
 }
 

@@ -9,7 +9,7 @@ export const toolchainVersion = "sinter-0.1.0/manifest-1";
 
 /** The identity of a pipeline: SHA-256 of the toolchain version, the interface and the final WGSL. Labels and places do not count. */
 export function kernelKey(kernel: Omit<KernelSpec, "key" | "label" | "place">): string {
-  const { f16, subgroups, workgroupBytes } = kernel.requires;
+  const { f16, subgroups, subgroupMatrix, workgroupBytes } = kernel.requires;
   // JSON of an array: no two different lists of fields have the same text.
   return sha256(
     JSON.stringify([
@@ -19,6 +19,7 @@ export function kernelKey(kernel: Omit<KernelSpec, "key" | "label" | "place">): 
       kernel.workgroupSize,
       f16,
       subgroups,
+      ...(subgroupMatrix ? ["subgroupMatrix"] : []),
       workgroupBytes,
       kernel.wgsl,
     ]),

@@ -4,7 +4,12 @@ import type { DType } from "../base/dtype.ts";
 export interface Capabilities {
   /** `base`, `subgroups`, `f16`, … for people; never decides anything. */
   readonly name: string;
-  readonly features: { readonly f16: boolean; readonly subgroups: boolean };
+  readonly features: {
+    readonly f16: boolean;
+    readonly subgroups: boolean;
+    /** Matrices of 16 × 16 halves, multiplied by a subgroup of 32 and summed in f32. Absent means no. */
+    readonly subgroupMatrix?: boolean;
+  };
   readonly subgroupMinSize: number;
   readonly subgroupMaxSize: number;
   /** A CPU adapter: workgroup memory and barriers cost more than they save. */
@@ -23,6 +28,15 @@ export interface Capabilities {
   };
 }
 
+/** What a kernel asks of a device beside its bindings. */
+export interface Requirements {
+  readonly f16: boolean;
+  readonly subgroups: boolean;
+  /** Absent means no. */
+  readonly subgroupMatrix?: boolean;
+  readonly workgroupBytes: number;
+}
+
 export type Access = "read" | "read_write";
 
 /** One compiled kernel text with its interface. `key` is the SHA-256 of WGSL, layout and toolchain version. */
@@ -37,7 +51,7 @@ export interface KernelSpec {
   /** Storage buffers of @group(0), binding number = position. */
   readonly bindings: readonly Access[];
   readonly workgroupSize: readonly [number, number, number];
-  readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
+  readonly requires: Requirements;
   /** The text is the user's own: it may ask how long its buffers are, and its errors are the user's to correct. */
   readonly own?: boolean;
 }

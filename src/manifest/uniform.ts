@@ -74,7 +74,7 @@ export interface UniformVariant {
 export interface UniformCode {
   readonly dtype: "f32" | "f16";
   readonly profile: "base" | "subgroups";
-  /** Tried in order; the last one takes all sizes. */
+  /** Tried in order; the last one takes all sizes that the kernel can be called with. */
   readonly variants: readonly UniformVariant[];
 }
 

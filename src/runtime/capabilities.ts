@@ -21,7 +21,11 @@ const requested: readonly LimitName[] = [
   "maxComputeWorkgroupsPerDimension",
 ];
 
-const features = { f16: "shader-f16", subgroups: "subgroups" } as const;
+const features = {
+  f16: "shader-f16",
+  subgroups: "subgroups",
+  subgroupMatrix: "chromium-experimental-subgroup-matrix",
+} as const;
 const timestamps = "timestamp-query";
 
 /** The descriptor that asks an adapter for all that kernels can use, or for exactly what `profile` has. */
@@ -53,13 +57,37 @@ const tooSmall = (profile: Capabilities, what: string): never =>
     hint: "open the device without a profile, or choose a smaller one",
   });
 
+/** A kind of subgroup matrix that an adapter multiplies; lib.dom does not know them yet. */
+interface MatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** Whether subgroups have 32 lanes and multiply 16 × 16 halves into f32: what kernels with subgroup matrices are written for. */
+function multipliesHalves(info: GPUAdapterInfo | undefined): boolean {
+  const configs = (info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> } | undefined)?.subgroupMatrixConfigs ?? [];
+  const fits = [...configs].some(
+    (c) =>
+      [c.componentType, c.resultComponentType].join() === "f16,f32" && [c.M, c.N, c.K].every((size) => size === 16),
+  );
+  return fits && info?.subgroupMinSize === 32 && info.subgroupMaxSize === 32;
+}
+
 /** What an open device offers. */
 export function capabilitiesOf(device: GPUDevice, info: GPUAdapterInfo | undefined, name: string): Capabilities {
   const limits = {} as Record<LimitName, number>;
   for (const n of requested) limits[n] = device.limits[n];
+  const has = (f: keyof typeof features): boolean => device.features.has(features[f]);
   return {
     name,
-    features: { f16: device.features.has(features.f16), subgroups: device.features.has(features.subgroups) },
+    features: {
+      f16: has("f16"),
+      subgroups: has("subgroups"),
+      ...(has("f16") && has("subgroupMatrix") && multipliesHalves(info) ? { subgroupMatrix: true } : {}),
+    },
     subgroupMinSize: info?.subgroupMinSize || 4,
     subgroupMaxSize: info?.subgroupMaxSize || 128,
     software: isSoftware(info),

@@ -1,7 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Manifest, Window } from "../manifest/manifest.ts";
+import type { EncodePasses } from "./encode.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
-import type { EncodePasses } from "./run.ts";
 import { encodeSteps, guardSize, type Storage } from "./storage.ts";
 import { mapModeRead, usage } from "./usage.ts";
 

@@ -30,6 +30,7 @@ export type { KernelRequest, KernelWarmupOptions, KernelWarmupReport } from "./k
 export type { Pipeline, PipelineCache } from "./pipelines.ts";
 export { type DispatchTime, type ProfileOptions, profile } from "./profile.ts";
 export { type ProfileName, profiles } from "./profiles.ts";
+export { Ring, type RingOptions, type RingStatistics, type RingWait } from "./ring.ts";
 export { type LoadOptions, loadManifest, type RunOptions, Session } from "./session.ts";
 export { GpuTensor, makeTensor, readTensors } from "./tensor.ts";
 export type { UsageStore } from "./usage-store.ts";

@@ -22,6 +22,9 @@ const kinds: Readonly<Record<string, Kind>> = {
       typeof v === "object" && isFunction((v as { get?: unknown }).get) && isFunction((v as { set?: unknown }).set),
     what: "an object with the functions get and set",
   },
+  maxSubmitMs: { is: (v) => typeof v === "number" && v > 0, what: "a number of milliseconds above 0" },
+  statistics: { is: (v) => typeof v === "boolean", what: "true or false" },
+  log: { is: (v) => Number.isInteger(v) && (v as number) >= 0, what: "a number of events" },
   timeoutMs: { is: (v) => typeof v === "number" && v > 0, what: "a number of milliseconds above 0" },
 };
 

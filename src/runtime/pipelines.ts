@@ -159,12 +159,14 @@ function late(kernel: KernelSpec): never {
   );
 }
 
+const featureNames = { f16: "shader-f16", subgroups: "subgroups", subgroupMatrix: "subgroup matrices" } as const;
+
 /** Whether this device can run a kernel at all; said before the shader compiler says it less clearly. */
 function checkKernel(gpu: Gpu, k: KernelSpec): void {
   const { features, limits } = gpu.capabilities;
-  for (const f of ["f16", "subgroups"] as const) {
+  for (const f of ["f16", "subgroups", "subgroupMatrix"] as const) {
     if (k.requires[f] && !features[f]) {
-      fail("feature-missing", `kernel ${k.label} needs ${f === "f16" ? "shader-f16" : f}, which this device lacks`, {
+      fail("feature-missing", `kernel ${k.label} needs ${featureNames[f]}, which this device lacks`, {
         hint: "compile the program for this device's capabilities",
       });
     }

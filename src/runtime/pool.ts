@@ -41,27 +41,35 @@ export class Lease {
 /** Free bytes that are kept in any case; beyond, no more than were ever in use at a time. */
 const alwaysKept = 64 * 2 ** 20;
 
-/**
- * Buffers by size class, shared by the sessions of a device. Classes are quarter steps between powers of two, so a
- * buffer wastes at most a fifth of its bytes.
- */
+/** The size of the buffer to make for so many bytes, both at most `most`. */
+export type Sizing = (bytes: number, most: number) => number;
+
+/** Quarter steps between powers of two: a buffer wastes at most a fifth of its bytes, and fits more than one size. */
+export const sizeClass: Sizing = (bytes, most) => {
+  if (bytes <= 256) return 256;
+  const step = 2 ** Math.floor(Math.log2(bytes)) / 4;
+  return Math.max(bytes, Math.min(Math.ceil(bytes / step) * step, most));
+};
+
+/** Buffers by size class, shared by the sessions of a device. */
 export class BufferPool {
+  /** Buffers that were asked for, and how many of them were there. */
+  readonly counts = { acquisitions: 0, hits: 0 };
   readonly #gpu: Gpu;
+  readonly #sizing: Sizing;
   readonly #free = new Map<string, GPUBuffer[]>();
   readonly #known = new WeakMap<GPUBuffer, { readonly size: number; readonly age: number }>();
   #created = 0;
   #freeBytes = 0;
   #mostUsed = 0;
 
-  constructor(gpu: Gpu) {
+  constructor(gpu: Gpu, sizing: Sizing = sizeClass) {
     this.#gpu = gpu;
+    this.#sizing = sizing;
   }
 
   classOf(bytes: number): number {
-    if (bytes <= 256) return 256;
-    const step = 2 ** Math.floor(Math.log2(bytes)) / 4;
-    const rounded = Math.ceil(bytes / step) * step;
-    return Math.max(bytes, Math.min(rounded, this.#gpu.capabilities.limits.maxBufferSize));
+    return this.#sizing(bytes, this.#gpu.capabilities.limits.maxBufferSize);
   }
 
   /** A free buffer, or undefined when one has to be created. */
@@ -69,11 +77,13 @@ export class BufferPool {
     const size = this.classOf(bytes);
     const buffer = this.#free.get(`${kind} ${size}`)?.pop();
     if (!buffer) return undefined;
+    this.counts.hits++;
     this.#freeBytes -= size;
     return this.#lend(buffer, kind, size);
   }
 
   #lend(buffer: GPUBuffer, kind: BufferKind, size: number): Lease {
+    this.counts.acquisitions++;
     this.#mostUsed = Math.max(this.#mostUsed, this.#gpu.counters.bytesHeld - this.#freeBytes);
     return new Lease(this, buffer, kind, size);
   }

@@ -50,7 +50,7 @@ export const profiles = {
   },
   h200: {
     name: "h200",
-    features: { f16: true, subgroups: true },
+    features: { f16: true, subgroups: true, subgroupMatrix: true },
     subgroupMinSize: 32,
     subgroupMaxSize: 32,
     software: false,

@@ -1,9 +1,11 @@
+import { type EncodeOptions, encode, type Groups } from "./encode.ts";
 import { aborted, aboutBuffers } from "./errors.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
 import type { BoundInputs } from "./inputs.ts";
 import type { Lease } from "./pool.ts";
-import type { Session, StateMove } from "./session.ts";
-import { bindGroup, encodeSteps, type Step } from "./storage.ts";
+import type { Session } from "./session.ts";
+import { learn, slices } from "./slices.ts";
+import { bindGroup, type Step } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
 import { bytesOf } from "./values.ts";
 
@@ -30,33 +32,13 @@ export const makeCall = (session: Session, bound: BoundInputs): Call => ({
   slots: [],
 });
 
-export interface StartOptions extends WaitOptions {
+export interface StartOptions extends WaitOptions, Omit<EncodeOptions, "checks"> {
   readonly read?: boolean | undefined;
-  /** Several runs share the submit: host data goes through slots of its own for each run. */
-  readonly slots?: boolean | undefined;
-  /** How the dispatches go into compute passes; all into one by default. */
-  readonly passes?: EncodePasses | undefined;
+  /** Longest time that one submit should take, in milliseconds: the run is divided, and the device idle in between. */
+  readonly maxSubmitMs?: number | undefined;
 }
 
-interface CheckedOptions extends StartOptions {
-  /** For each call, where memory is checked. */
-  readonly checks?: readonly (EncodePasses | undefined)[];
-}
-
-/** Encodes a run's dispatches; returns how many there were. */
-export type EncodePasses = (
-  encoder: GPUCommandEncoder,
-  steps: readonly Step[],
-  groupOf: (step: Step) => GPUBindGroup,
-) => number;
-
-/** All dispatches in one compute pass. */
-export const onePass: EncodePasses = (encoder, steps, groupOf) => {
-  const pass = encoder.beginComputePass();
-  const count = encodeSteps(pass, steps, groupOf);
-  pass.end();
-  return count;
-};
+type CheckedOptions = StartOptions & EncodeOptions;
 
 type Results = Record<string, GpuTensor>;
 
@@ -108,7 +90,11 @@ function start(gpu: Gpu, calls: readonly Call[], options: CheckedOptions): Promi
     if (options.signal?.aborted) throw aborted("the run", options.signal);
     if (acquireNow(gpu, mine, options)) {
       const groups = knownGroups(mine);
-      if (groups && !mine.some((c) => c.bound.foreign.length > 0)) return encodeGuarded(gpu, mine, groups, options);
+      if (groups && !mine.some((c) => c.bound.foreign.length > 0)) {
+        if (!sliced(options)) return encodeGuarded(gpu, mine, groups, options);
+        if (mine === calls) copy();
+        return encodeSliced(gpu, mine, groups, options);
+      }
     }
     if (mine === calls) copy();
     return startSlowly(gpu, mine, options);
@@ -152,7 +138,8 @@ async function startSlowly(gpu: Gpu, calls: readonly Call[], options: CheckedOpt
     }
     const groups = await makeGroups(gpu, calls, options);
     const { epoch } = gpu;
-    await gpu.scoped("run the program", () => encode(gpu, calls, groups, options), options);
+    if (sliced(options)) return await encodeSliced(gpu, calls, groups, options);
+    await gpu.scoped("run the program", () => submitAll(gpu, calls, groups, options), options);
     return finish(gpu, calls, epoch);
   } catch (e) {
     giveBack(calls);
@@ -166,7 +153,7 @@ async function startSlowly(gpu: Gpu, calls: readonly Call[], options: CheckedOpt
 function encodeGuarded(gpu: Gpu, calls: readonly Call[], groups: Groups, options: CheckedOptions): Results[] {
   try {
     const { epoch } = gpu;
-    gpu.guard("run the program", () => encode(gpu, calls, groups, options));
+    gpu.guard("run the program", () => submitAll(gpu, calls, groups, options));
     return finish(gpu, calls, epoch);
   } catch (e) {
     giveBack(calls);
@@ -174,8 +161,40 @@ function encodeGuarded(gpu: Gpu, calls: readonly Call[], groups: Groups, options
   }
 }
 
-/** Bind groups of steps that read a caller's buffer, for each call. */
-type Groups = readonly ReadonlyMap<Step, GPUBindGroup>[];
+function submitAll(gpu: Gpu, calls: readonly Call[], groups: Groups, options: CheckedOptions): void {
+  for (const _ of encode(gpu, calls, groups, options));
+}
+
+const sliced = (options: CheckedOptions): boolean => options.maxSubmitMs !== undefined && !options.checks;
+
+/**
+ * A submit after the other, each once the device is done with the one before. What has begun goes on to its end, whatever the
+ * signal says: half a run would leave its state neither old nor new.
+ */
+async function encodeSliced(
+  gpu: Gpu,
+  calls: readonly Call[],
+  groups: Groups,
+  options: CheckedOptions,
+): Promise<Results[]> {
+  try {
+    const { epoch } = gpu;
+    const split = (steps: readonly Step[]) => slices(steps, options.maxSubmitMs!);
+    const work = encode(gpu, calls, groups, { ...options, split });
+    for (;;) {
+      const began = performance.now();
+      const next = gpu.guard("run the program", () => work.next());
+      if (next.done) return finish(gpu, calls, epoch);
+      await gpu.wait("finishing a part of a run", gpu.device.queue.onSubmittedWorkDone());
+      learn(next.value, performance.now() - began);
+      // Memory of a session that was disposed meanwhile is somebody else's.
+      for (const c of calls) c.session.loaded;
+    }
+  } catch (e) {
+    giveBack(calls);
+    throw e;
+  }
+}
 
 const bufferIds = new WeakMap<GPUBuffer, number>();
 let nextBufferId = 1;
@@ -198,6 +217,7 @@ function eachRebound(
   }
   if (given.size === 0) return true;
   for (const step of call.session.loaded.storage.steps) {
+    if (step.inputs.length === 0) continue;
     const places = step.inputs.flatMap((i) => given.get(i.buffer) ?? []);
     if (places.length === 0) continue;
     const key = step.inputs
@@ -250,76 +270,6 @@ async function makeGroups(gpu: Gpu, calls: readonly Call[], options: WaitOptions
   } catch (e) {
     for (const { step, key } of made) step.rebound.delete(key);
     throw e;
-  }
-}
-
-function encode(gpu: Gpu, calls: readonly Call[], groups: Groups, options: CheckedOptions): void {
-  const encoder = gpu.device.createCommandEncoder();
-  let dispatches = 0;
-  calls.forEach((call, n) => {
-    encodeInputs(gpu, encoder, call, options.slots ?? false);
-    const { steps } = call.session.loaded.storage;
-    dispatches += (options.passes ?? options.checks?.[n] ?? onePass)(
-      encoder,
-      steps,
-      (s) => groups[n]!.get(s) ?? s.group,
-    );
-    encodeOutputs(encoder, call);
-  });
-  gpu.submit([encoder.finish()]);
-  gpu.counters.dispatches += dispatches;
-}
-
-/**
- * `writeBuffer` takes effect before the whole submit, so runs that share one write their inputs to slots of their own,
- * which are copied when it is their turn.
- */
-function encodeInputs(gpu: Gpu, encoder: GPUCommandEncoder, call: Call, slots: boolean): void {
-  const { places } = call.session.loaded.storage;
-  let slot = 0;
-  for (const input of call.bound.inputs) {
-    const { window } = input.port;
-    const to = places[window.buffer]!;
-    const offset = to.offset + window.offset;
-    if (input.kind === "gpu") {
-      const from = input.source.place;
-      if (!input.bind) encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, offset, bytesOf(input.port));
-    } else if (input.bytes.length > 0) {
-      const via = slots ? call.slots[slot++]!.buffer : undefined;
-      gpu.write(via ?? to.buffer, via ? 0 : offset, input.bytes);
-      if (via) encoder.copyBufferToBuffer(via, 0, to.buffer, offset, input.bytes.length);
-    } else if (slots) {
-      slot++;
-    }
-  }
-}
-
-/** Results first: they may be computed where a state's new value lies. */
-function encodeOutputs(encoder: GPUCommandEncoder, call: Call): void {
-  const { storage, stateMoves, results } = call.session.loaded;
-  results.forEach((port, i) => {
-    if (port.shape.includes(0)) return;
-    const from = storage.places[port.window.buffer]!;
-    const bytes = bytesOf(port);
-    encoder.copyBufferToBuffer(from.buffer, from.offset + port.window.offset, call.results[i]!.buffer, 0, bytes);
-    const staging = call.staging[i];
-    if (staging) encoder.copyBufferToBuffer(call.results[i]!.buffer, 0, staging.buffer, 0, bytes);
-  });
-  const sources = new Map<StateMove, Place>();
-  let next = 0;
-  for (const move of stateMoves) {
-    const { buffer, offset } = storage.places[move.port.next.buffer]!;
-    let source: Place = { buffer, offset: offset + move.port.next.offset };
-    if (move.temporary) {
-      const temporary = { buffer: call.temporaries[next++]!.buffer, offset: 0 };
-      encoder.copyBufferToBuffer(source.buffer, source.offset, temporary.buffer, 0, move.port.window.size);
-      source = temporary;
-    }
-    sources.set(move, source);
-  }
-  for (const [{ port }, source] of sources) {
-    const { buffer, offset } = storage.places[port.window.buffer]!;
-    encoder.copyBufferToBuffer(source.buffer, source.offset, buffer, offset + port.window.offset, port.window.size);
   }
 }
 

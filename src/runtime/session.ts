@@ -3,11 +3,12 @@ import { checkManifest } from "../manifest/check.ts";
 import type { Manifest, PortSpec } from "../manifest/manifest.ts";
 import { checkManifestSet, isManifestSet, type ManifestSet, manifestAt, type SizesByName } from "../manifest/set.ts";
 import { MemoryChecks } from "./check-memory.ts";
+import { onePass } from "./encode.ts";
 import { aboutBuffers } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { type BoundInputs, bindInputs, type InputValue } from "./inputs.ts";
 import { checkOptions } from "./options.ts";
-import { type Call, makeCall, onePass, startCalls } from "./run.ts";
+import { type Call, makeCall, startCalls } from "./run.ts";
 import { replaceable, type Storage } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
 import { addUsage } from "./usage-store.ts";
@@ -30,6 +31,12 @@ export interface LoadOptions extends WarmupOptions {
 export interface RunOptions extends WaitOptions {
   /** Copy the results back within the run's own submit, so that `data()` needs none. */
   readonly read?: boolean | undefined;
+  /**
+   * Longest time that the device should be busy without a pause, in milliseconds, for pages that must stay responsive: the run
+   * is divided into several submits, each after the one before is done, by what its dispatches took the last time. `run` then
+   * resolves later, with the last submit. A dispatch is never divided; device memory checks turn this off.
+   */
+  readonly maxSubmitMs?: number | undefined;
 }
 
 /** @internal What sessions keep for runs and batches. */
@@ -108,7 +115,7 @@ export class Session {
     inputs: Readonly<Record<string, InputValue>> = {},
     options: RunOptions = {},
   ): Promise<Record<string, GpuTensor>> {
-    checkOptions("run", options, ["signal", "read"]);
+    checkOptions("run", options, ["signal", "read", "maxSubmitMs"]);
     this.gpu.check();
     const call = this.#call(inputs);
     const [results] = await startCalls(this.gpu, [call], options);

@@ -2,6 +2,8 @@ import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { always, settled } from "./agree.ts";
 import { productOf, writeDirect } from "./contraction.ts";
+import { writeMatrix } from "./contraction-matrix.ts";
+import { matrixTile } from "./contraction-matrix-schedule.ts";
 import { type Tile, tileBytes, tileThreads, writeTiled } from "./contraction-tiled.ts";
 import type { Kernel } from "./kernel.ts";
 import { matvecFits, writeMatvec } from "./matvec.ts";
@@ -17,7 +19,10 @@ const enoughGroups: readonly number[] = [512, 96, 0];
 
 /** The variant of a contraction for a device: CPU adapters lose by workgroup memory, a few rows are a matrix-vector product. */
 export function writeContraction(region: Region, capabilities: Capabilities): Kernel {
+  const matrix = matrixTile(region, capabilities);
+  if (matrix) return writeMatrix(region, capabilities, matrix);
   const p = productOf(region);
+  if (p.parts.count > 1) return writeTiled(region, capabilities, chooseTile(region, capabilities) as Tile);
   if (!capabilities.software && matvecFits(p, region, capabilities) && !ridesOn(region, "a"))
     return writeMatvec(region, capabilities);
   const chosen = capabilities.software ? -1 : tiles.indexOf(chooseTile(region, capabilities) as Tile);

@@ -19,7 +19,7 @@ export interface Tile {
   readonly columns: number;
 }
 
-export const tileBytes = (t: Tile): number => t.k * (t.m + 4 + t.n + 4) * 4;
+export const tileBytes = (t: Tile): number => t.k * (t.m + t.n) * 4 + Math.floor(t.k / 4) * 2 * 2 * 16;
 export const tileThreads = (t: Tile): number => (t.m / t.rows) * (t.n / t.columns);
 
 /**
@@ -44,7 +44,16 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
   const tileN = scale(mod(g, tilesN), t.n);
   e.line(`let tx = lid % ${across}u;`);
   e.line(`let ty = lid / ${across}u;`);
-  const shared = { depth: t.k, depthLimit: p.k, threads, dtype };
+  const { count, depth } = p.parts;
+  const first = count > 1 ? scale(batch[0] as Index, depth) : int(0);
+  const shared = {
+    depth: t.k,
+    depthLimit: p.k,
+    beyond: count * depth > p.k && count > 1,
+    skewed: true,
+    threads,
+    dtype,
+  };
   const left = stage(frame, {
     ...shared,
     name: "sa",
@@ -78,9 +87,9 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
     ...(ridesOn(region, "a") ? [tileSums(frame, "a", left, t.m, p.m, threads, tileM, tileN)] : []),
     ...(ridesOn(region, "b") ? [tileSums(frame, "b", right, t.n, p.n, threads, tileN, tileM)] : []),
   ];
-  const steps = Math.ceil(p.k / t.k);
-  left.load(tileM, int(0));
-  right.load(tileN, int(0));
+  const steps = Math.ceil(depth / t.k);
+  left.load(tileM, first);
+  right.load(tileN, first);
   e.open(`for (var step = 0u; step < ${steps}u; step++) {`, ["step"]);
   left.store();
   right.store();
@@ -89,18 +98,19 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
   if (steps > 1) {
     e.open(`if (step + 1u < ${steps}u) {`);
     const next = e.index("next", steps - 1, "step + 1u");
-    left.load(tileM, scale(next, t.k));
-    right.load(tileN, scale(next, t.k));
+    left.load(tileM, add(first, scale(next, t.k)));
+    right.load(tileN, add(first, scale(next, t.k)));
     e.close();
   }
   for (let k = 0; k < (short ? 1 : t.k); k++) {
     e.open(short ? `for (var k = 0u; k < ${t.k}u; k++) {` : "{");
-    const line = (pitch: number, at: number): string => (short ? `k * ${pitch}u + ${at}u` : `${k * pitch + at}u`);
+    const line = ({ pitch, skew }: Staged, at: number): string =>
+      short ? `k * ${pitch}u + k / 4u * ${skew}u + ${at}u` : `${k * pitch + Math.floor(k / 4) * skew + at}u`;
     for (let i = 0; i < rowGroups; i++) {
-      e.line(`let a${i} = ${left.name}[${line(left.pitch, (i * t.m) / rowGroups / 4)} + ty];`);
+      e.line(`let a${i} = ${left.name}[${line(left, (i * t.m) / rowGroups / 4)} + ty];`);
     }
     for (let j = 0; j < colGroups; j++) {
-      e.line(`let b${j} = ${right.name}[${line(right.pitch, (j * t.n) / colGroups / 4)} + tx];`);
+      e.line(`let b${j} = ${right.name}[${line(right, (j * t.n) / colGroups / 4)} + tx];`);
     }
     for (let r = 0; r < t.rows; r++) {
       for (let j = 0; j < colGroups; j++) {
@@ -159,9 +169,12 @@ function tileSums(
   return {
     add(depth) {
       e.open(`if (${first}) {`);
-      for (let k = 0; k < depth / shares; k++) {
-        const line = `(lid / ${quads}u) * ${(depth / shares) * staged.pitch}u + ${k * staged.pitch}u + lid % ${quads}u`;
-        e.line(`${sum} += ${staged.name}[${line}];`);
+      const { pitch, skew } = staged;
+      const each = depth / shares;
+      // The lines of a share lie within four or are whole fours.
+      const begin = `(lid / ${quads}u) * ${each * pitch}u + (lid / ${quads}u * ${each}u) / 4u * ${skew}u`;
+      for (let k = 0; k < each; k++) {
+        e.line(`${sum} += ${staged.name}[${begin} + ${k * pitch + Math.floor(k / 4) * skew}u + lid % ${quads}u];`);
       }
       e.close();
     },
@@ -179,7 +192,7 @@ function tileSums(
 }
 
 /** A function that finishes and stores four neighbouring columns: (workgroup, row, column / 4, product). */
-function finisher(frame: Frame, p: Product, batch: readonly Index[], rows: number, cols: number): string {
+export function finisher(frame: Frame, p: Product, batch: readonly Index[], rows: number, cols: number): string {
   const e = frame.e.inFunction(["g", "row", "col"]);
   const col = scale(variable("col", cols / 4 - 1), 4);
   storeVector({ ...frame, e }, p, batch, variable("row", rows - 1), col, "acc");

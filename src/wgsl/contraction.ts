@@ -1,6 +1,7 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
+import { type ProductParts, partsOf } from "../ir/ops/contraction.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { always, settled } from "./agree.ts";
 import { lane, shapeOf, type Value } from "./emitter.ts";
@@ -19,6 +20,8 @@ export interface Product {
   readonly m: number;
   readonly n: number;
   readonly k: number;
+  /** How K is divided among the first batch axis; the whole of it unless the product is in parts. */
+  readonly parts: ProductParts;
   /** What is computed from the product; other outputs are those of riders. */
   readonly outputs: readonly Node[];
 }
@@ -37,6 +40,7 @@ export function productOf(region: Region): Product {
     m: shape[shape.length - 2] as number,
     n: shape[shape.length - 1] as number,
     k: shapeOf(a)[a.type.shape.length - 1] as number,
+    parts: partsOf(node),
     outputs: ridingOf(region).outputs,
   };
 }

@@ -73,6 +73,11 @@ export class Emitter {
     this.buffers.set(node, binding);
   }
 
+  /** Where reads of `node` are loads from. */
+  boundTo(node: Node): Binding | undefined {
+    return this.provided.has(node) ? undefined : this.buffers.get(node);
+  }
+
   /** Reads of `node` become what `value` returns, for as long as the current block is open. */
   provide(node: Node, value: (index: readonly Index[]) => Value): void {
     this.provided.set(node, value);

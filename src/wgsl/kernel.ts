@@ -2,7 +2,7 @@ import { permutedFrom } from "../fuse/pull.ts";
 import { type Region, slotsOf } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { type Index, ravel, unravel } from "../ir/index-expr.ts";
-import type { Access, Capabilities } from "../manifest/manifest.ts";
+import type { Access, Capabilities, Requirements } from "../manifest/manifest.ts";
 import { Emitter, elements } from "./emitter.ts";
 import { type Binding, Storage } from "./storage.ts";
 
@@ -16,7 +16,7 @@ export interface Kernel {
   readonly workgroups: readonly [number, number, number];
   /** Workgroups in all, before they are folded to two dimensions. */
   readonly groups: number;
-  readonly requires: { readonly f16: boolean; readonly subgroups: boolean; readonly workgroupBytes: number };
+  readonly requires: Requirements;
   /** Elements in a unit of each binding's declaration. */
   readonly units: readonly number[];
   /** The text is the user's: nothing in it may be changed but the numbers of bindings. */
@@ -76,6 +76,8 @@ export interface Parts {
   readonly declarations?: readonly string[];
   readonly workgroupBytes?: number;
   readonly subgroups?: boolean;
+  /** The body uses subgroup matrices of halves, at places that are the same for a whole subgroup. */
+  readonly subgroupMatrix?: boolean;
 }
 
 /**
@@ -88,11 +90,13 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
   const functions = e.declarations().map((d) => e.storage.resolve(d));
   const [x, y] = foldGroups(parts.groups, capabilities.limits.maxComputeWorkgroupsPerDimension);
   const subgroups = parts.subgroups ?? false;
+  const f16 = e.storage.usesHalf() || parts.subgroupMatrix === true;
   const uniform = frame.region.uniform !== undefined;
   const group = uniform ? "wid.x + wid.y * nwg.x" : y === 1 ? "wid.x" : `wid.x + wid.y * ${x}u`;
   const wgsl = [
-    ...(e.storage.usesHalf() ? ["enable f16;"] : []),
+    ...(f16 ? ["enable f16;"] : []),
     ...(subgroups ? ["enable subgroups;"] : []),
+    ...(parts.subgroupMatrix ? matrixDirectives : []),
     ...e.storage.declarations(),
     ...e.storage.functions(),
     ...(parts.declarations ?? []),
@@ -119,10 +123,19 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     workgroupSize: parts.workgroupSize,
     workgroups: [x, y, 1],
     groups: parts.groups,
-    requires: { f16: e.storage.usesHalf(), subgroups, workgroupBytes: parts.workgroupBytes ?? 0 },
+    requires: {
+      ...{ f16, subgroups, workgroupBytes: parts.workgroupBytes ?? 0 },
+      ...(parts.subgroupMatrix ? { subgroupMatrix: true } : {}),
+    },
     units: e.storage.units(),
   };
 }
+
+/** That a place is the same for a subgroup cannot be seen where it is computed from the invocation's number. */
+const matrixDirectives: readonly string[] = [
+  "enable chromium_experimental_subgroup_matrix;",
+  "diagnostic(off, chromium.subgroup_matrix_uniformity);",
+];
 
 /** Two factors whose product is at least `n`, neither above `limit`. */
 function foldGroups(n: number, limit: number): [number, number] {

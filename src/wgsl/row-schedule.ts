@@ -43,7 +43,9 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   const rowWidth = least(region, contiguous || !innerKept ? 1 : inner % 4 === 0 ? 4 : packed ? 2 : 1);
   const steps = Math.max(1, cols / colWidth);
   const rowSteps = rows / rowWidth;
-  const max = Math.min(256, capabilities.limits.maxComputeInvocationsPerWorkgroup);
+  // Of very long rows few fit the cache at a time: more invocations share one, and it is still there for the next pass.
+  const most = !capabilities.software && steps >= 8192 ? 1024 : 256;
+  const max = Math.min(most, capabilities.limits.maxComputeInvocationsPerWorkgroup);
 
   if (contiguous || cols === 1) {
     let threads = sharing(steps, max);
@@ -65,10 +67,11 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
     };
   }
   const enough = capabilities.software ? 16 : 16384;
+  const shares = capabilities.software ? 16 : 128;
   let threads = 1;
-  while (threads < 16 && rowSteps * threads < enough && steps / threads >= 16) threads *= 2;
+  while (threads < shares && rowSteps * threads < enough && steps / threads >= 16) threads *= 2;
   threads = settled(region, "threads", threads);
-  const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(max / threads), 16));
+  const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(Math.min(max, 256) / threads), 16));
   return {
     name: `column_${threads}x${rowsPerGroup}`,
     rows,

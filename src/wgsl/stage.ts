@@ -19,6 +19,10 @@ export interface Side {
   /** Lengths of the two axes: positions beyond are clamped (outer) or read as zero (inner). */
   readonly limit: number;
   readonly depthLimit: number;
+  /** Positions along the inner axis may lie beyond the end although it is whole tiles. */
+  readonly beyond?: boolean;
+  /** Lines are padded by two vectors after each four of them: what `turned` stores at a time then lies in different banks. */
+  readonly skewed?: boolean;
   readonly threads: number;
 }
 
@@ -26,8 +30,9 @@ export interface Side {
 export interface Staged {
   readonly name: string;
   readonly dtype: DType;
-  /** Vectors from one line to the next. */
+  /** Vectors from one line to the next, and more after each four lines. */
   readonly pitch: number;
+  readonly skew: number;
   readonly vectors: number;
   readonly declaration: string;
   /** Memory to registers. The inner position is a multiple of 4. */
@@ -65,7 +70,9 @@ export function stage(frame: Frame, s: Side): Staged {
   };
   const inner = along("inner");
   const path = along("outer").unit ? moved(e, s) : inner.unit && inner.aligned ? turned(e, s) : gathered(e, s);
-  const pitch = (s.size + 4) / 4;
+  const pitch = s.skewed ? s.size / 4 : (s.size + 4) / 4;
+  const skew = s.skewed ? 2 : 0;
+  const vectors = pitch * s.depth + Math.floor(s.depth / 4) * skew;
   const vec = typeOf(s.dtype, 4);
   const slots = Array.from({ length: Math.ceil(path.units / s.threads) }, (_, r) => {
     const unit = e.index(e.fresh("unit"), path.units - 1, r === 0 ? "lid" : `lid + ${r * s.threads}u`);
@@ -84,13 +91,15 @@ export function stage(frame: Frame, s: Side): Staged {
       if (slot.guard) e.close();
     }
   };
-  const at = (outer: Index, depth: Index): string => `${s.name}[${indexText(add(scale(depth, pitch), outer))}]`;
+  const at = (outer: Index, depth: Index): string =>
+    `${s.name}[${indexText(add(add(scale(depth, pitch), scale(div(depth, 4), skew)), outer))}]`;
   return {
     name: s.name,
     dtype: s.dtype,
     pitch,
-    vectors: pitch * s.depth,
-    declaration: `var<workgroup> ${s.name}: array<${vec}, ${pitch * s.depth}>;`,
+    skew,
+    vectors,
+    declaration: `var<workgroup> ${s.name}: array<${vec}, ${vectors}>;`,
     load(outer, depth) {
       eachSlot((slot) => path.load(slot.registers, add(outer, scale(slot.outer, 4)), add(depth, slot.inner)));
     },
@@ -107,7 +116,7 @@ const clamp = (e: Emitter, x: Index, size: number): Index =>
  * Along the depth nothing is guarded where it is whole tiles. Else the first tile is guarded like the last one, needless
  * as it may be: a text for all sizes serves depths of less than a tile.
  */
-const wholeTiles = (s: Side): boolean => s.depthLimit % s.depth === 0;
+const wholeTiles = (s: Side): boolean => s.depthLimit % s.depth === 0 && !s.beyond;
 
 /** A vector or element of the depth, `per` to a position of `k`, that there is. */
 function clampDepth(e: Emitter, s: Side, k: Index, per = 1): Index {

@@ -15,7 +15,7 @@ export interface Binding {
   readonly buffers: readonly string[];
   /** Elements of each of them but the last. */
   readonly part: number;
-  /** Widest vector it is loaded or stored by; decides the element type of its declaration. */
+  /** Widest vector it is loaded or stored by; decides the element type of its declaration. 8 are halves in a vec4<u32>. */
   width: number;
   /**
    * Single elements are stored too, by different invocations perhaps: it is an array of scalars then, since writing a
@@ -84,8 +84,21 @@ export class Storage {
   /** May `width` elements at this offset be moved as one vector? */
   canVector(b: Binding, offset: Index, width: number): boolean {
     if (width <= 1) return false;
-    const whole = divisibleBy(offset, width) && b.count % width === 0 && (b.width === 1 || b.width === width);
+    const fits = b.width === 1 || b.width === width || b.width === 8;
+    const whole = divisibleBy(offset, width) && b.count % width === 0 && fits;
     return always(this.region, whole);
+  }
+
+  /** May the eight halves at this offset be moved as the four words that they are? Of a tensor that is only read. */
+  canWords(b: Binding, offset: Index): boolean {
+    const free = b.dtype === "f16" && !b.scalar && b.width !== 2 && b.buffers.length > 0 && !b.origin;
+    return free && divisibleBy(offset, 8) && b.count % 8 === 0 && b.part % 8 === 0;
+  }
+
+  /** Text of eight halves as a vec4<u32>, where `canWords` allowed it. */
+  loadWords(b: Binding, offset: Index): string {
+    b.width = 8;
+    return read(b, indexText(div(offset, 8)));
   }
 
   private packed(b: Binding): boolean {
@@ -95,7 +108,7 @@ export class Storage {
   /** Text of the value(s) at an offset: a scalar, or `width` consecutive elements when `canVector` allowed it. */
   load(b: Binding, offset: Index, width: number): string {
     if (this.packed(b)) {
-      const word = (at: Index): string => `unpack2x16float(${read(b, indexText(div(at, 2)))})`;
+      const word = (at: Index): string => this.mark(() => `unpack2x16float(${wordOf(b, at)})`);
       if (width === 1) {
         const half = mod(offset, 2);
         return half.terms.length === 0
@@ -104,7 +117,7 @@ export class Storage {
       }
       return width === 2 ? word(offset) : `vec4<f32>(${word(offset)}, ${word(add(offset, int(2)))})`;
     }
-    if (width > 1) b.width = width;
+    if (width > 1) b.width = Math.max(b.width, width);
     return this.mark(() => convertIn(b.dtype, width, elements(b, offset, width)));
   }
 
@@ -154,6 +167,7 @@ export class Storage {
   }
 
   private memoryTypeOf(b: Binding): string {
+    if (vectorOf(b) === 8) return "vec4<u32>";
     return this.packed(b) ? "u32" : memoryType(b.dtype, b.scalar ? 1 : b.width);
   }
 
@@ -166,7 +180,7 @@ export class Storage {
   /** A tensor in several buffers is read and written through functions that find the buffer by the offset. */
   private choices(b: Binding): string[] {
     const type = this.memoryTypeOf(b);
-    const each = b.part / (this.packed(b) ? 2 : vectorOf(b));
+    const each = b.part / (this.packed(b) && vectorOf(b) < 8 ? 2 : vectorOf(b));
     const begins = b.buffers.map((name, i) => ({ name, begin: i * each }));
     const at = (begin: number): string => (begin ? `[i - ${begin}u]` : "[i]");
     const pick = (statement: (buffer: string, at: string) => string): string =>
@@ -223,11 +237,21 @@ function elements(b: Binding, offset: Index, width: number): string {
     const lanes = Array.from({ length: width }, (_, l) => read(b, indexText(add(offset, int(l)))));
     return `${memoryType(b.dtype, width)}(${lanes.join(", ")})`;
   }
+  if (vector === 8) {
+    const pair = (at: Index): string => `bitcast<vec2<f16>>(${wordOf(b, at)})`;
+    if (width === 4) return `bitcast<vec4<f16>>(vec2<u32>(${wordOf(b, offset)}, ${wordOf(b, add(offset, int(2)))}))`;
+    return width === 2 ? pair(offset) : `${pair(offset)}${component(mod(offset, 2))}`;
+  }
   const text = read(b, indexText(div(offset, vector)));
   if (width > 1) return text;
-  const lane = mod(offset, vector);
-  return lane.terms.length === 0 ? `${text}.${"xyzw"[lane.base]}` : `${text}[${indexText(lane)}]`;
+  return text + component(mod(offset, vector));
 }
+
+const component = (lane: Index): string => (lane.terms.length === 0 ? `.${"xyzw"[lane.base]}` : `[${indexText(lane)}]`);
+
+/** Text of the word that holds the half at an offset. */
+const wordOf = (b: Binding, at: Index): string =>
+  vectorOf(b) === 8 ? read(b, indexText(div(at, 8))) + component(mod(div(at, 2), 4)) : read(b, indexText(div(at, 2)));
 
 /**
  * Two f32 rounded to binary16 (ties to even) in one word, by integer arithmetic: `pack2x16float` leaves values beyond the

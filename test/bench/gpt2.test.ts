@@ -26,10 +26,12 @@ describe("options of gpt2-train", () => {
     ["--layers 2.5", '--layers is "2.5", but must be a whole number from 1 on'],
     ["--heads 3", "--heads is 3, which does not divide the width 64"],
     ["--vs torch", '--vs is "torch", but must be one of jax-js'],
-    ["--profile h200", "--profile goes with --plan: a device has its own limits"],
+    ["--for h200", "--for goes with --plan: a device has its own limits"],
     ["--plan --check", "--plan runs nothing, so it cannot go with --check"],
     ["--plan --vs jax-js", "--plan runs nothing, so it cannot go with --vs"],
-    ["--plan --profile a100", '--profile is "a100", but must be one of base, subgroups, f16, lavapipe, h200'],
+    ["--plan --profile", "--plan runs nothing, so it cannot go with --profile"],
+    ["--plan --trace t.json", "--plan runs nothing, so it cannot go with --trace"],
+    ["--plan --for a100", '--for is "a100", but must be one of base, subgroups, f16, lavapipe, h200'],
     [
       "--check --seq 8",
       "--check has no reference losses for these sizes, only for tiny, distil, and distil with --batch 8",
@@ -82,6 +84,7 @@ test("the report names the check and the ratio", () => {
   const compared = { losses: [5.5], max_relative_difference: 2e-7, tolerance: 1e-5 };
   const text = figuresText({
     ...{ bench: "gpt2-train", config: "tiny", sizes: configs.tiny, dtype: "f32", adapter: "x", steps: 2, ...times },
+    ...{ gpu_ms: 8.5, gpu_min_ms: 8.25, encode_ms: 0.5, heap_bytes: 2048, gc_share: 0.001 },
     ...{ first_step_ms: 1, warmup_ms: 1, compile_ms: 1, dispatches: 70, submits: 1, create_buffer: 0 },
     ...{
       create_bind_group: 0,
@@ -96,6 +99,8 @@ test("the report names the check and the ratio", () => {
     pipelined_ratio: 3,
   });
   expect(text).toContain("70 dispatches, 1 submits");
+  expect(text).toContain("8.50 ms in one pass (least 8.25 ms)");
+  expect(text).toContain("0.500 ms to encode and submit, 2.0 KiB of heap a step, 0.10 % garbage collection");
   expect(text).toContain("losses differ by 2.0e-7 at most, relatively (0.00001 allowed)");
   expect(text).toContain("2.50 times faster synced, 3.00 pipelined");
 });

@@ -26,6 +26,7 @@ export const pages = [
   "docs/kernel-files.md",
   "docs/own-wgsl.md",
   "docs/performance.md",
+  "docs/running.md",
   "docs/training.md",
 ];
 

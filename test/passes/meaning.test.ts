@@ -6,8 +6,11 @@ import type { NDArray } from "../../src/ir/ndarray.ts";
 import { parse } from "../../src/ir/parse.ts";
 import { print } from "../../src/ir/print.ts";
 import { verify } from "../../src/ir/verify.ts";
+import { alignRows } from "../../src/passes/align-rows.ts";
 import { optimise, type Pass, passes } from "../../src/passes/pipeline.ts";
+import { splitProducts } from "../../src/passes/split-products.ts";
 import { splitReductions } from "../../src/passes/split-reductions.ts";
+import { profiles } from "../../src/runtime/profiles.ts";
 import { type RandomGraph, randomGraphs } from "../support/random-graph.ts";
 import { difference } from "../support/values.ts";
 
@@ -15,6 +18,8 @@ const everyPass: readonly Pass[] = [
   ...Object.values(passes),
   // The borders are low here, so that small graphs are split too.
   { name: "split-reductions", run: (g) => splitReductions(g, { minElements: 6, minRowElements: 20, maxRows: 100 }) },
+  { name: "split-products", run: (g) => splitProducts(g, profiles.h200, { unit: 1, least: 2, leastSide: 1 }) },
+  { name: "align-rows", run: (g) => alignRows(g, profiles.h200, { leastColumns: 1, leastElements: 1 }) },
 ];
 
 function sameMeaning(after: Graph, { graph, inputs, tolerances }: RandomGraph, what: string): void {

@@ -124,7 +124,7 @@ export async function runUnplanned(
         const place = placeOf(n);
         if (input && output) share(placeOf(output).root, place.root);
         const begin = place.offset * storageBytes[n.type.dtype];
-        const step = (part ?? countOf(n)) * storageBytes[n.type.dtype];
+        const step = part === undefined ? bytesOf(n) : part * storageBytes[n.type.dtype];
         const parts = Math.ceil(bytesOf(n) / step) || 1;
         return Array.from({ length: parts }, (_, i) => {
           const offset = begin + i * step;

@@ -1,19 +1,23 @@
-import { statSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFileSync, statSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
 import { type CommandModule, type Context, exit, misused } from "../context.ts";
 
-const isFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+const stat = (path: string) => statSync(path, { throwIfNoEntry: false });
+const isFile = (path: string): boolean => stat(path)?.isFile() === true;
+const isFolder = (path: string): boolean => stat(path)?.isDirectory() === true;
 
 /** `FILE`, `FILE#EXPORT`, or an error code. */
 export const run: CommandModule["run"] = async (context) => {
   const what = context.args[0] ?? "";
   const [path, name] = splitTarget(what, context.cwd);
   if (path === undefined) {
-    const { explainError } = await import("../explain-error.ts");
+    const { explainError, isErrorCode } = await import("../explain-error.ts");
+    if (!isErrorCode(what) && isFolder(resolve(context.cwd, what))) await refuseFolder(what, name, context);
     explainError(what, context);
     return exit.ok;
   }
   const file = resolve(context.cwd, path);
+  if (path !== "" && isFolder(file)) await refuseFolder(path, name, context);
   if (!isFile(file)) {
     misused("bad-usage", `${path || "nothing"} is no file`, {
       hint: "name a module and an export, as in src/model.ts#step",
@@ -29,6 +33,20 @@ function splitTarget(what: string, cwd: string): readonly [file?: string, name?:
   if (at >= 0) return [what.slice(0, at), what.slice(at + 1)];
   const isPath = /[\\/]|\.[cm]?[jt]s$/.test(what) || isFile(resolve(cwd, what));
   return isPath ? [what] : [];
+}
+
+/** A folder is no module; kernel files in it are, best one that speaks of the export. */
+async function refuseFolder(path: string, name: string | undefined, { cwd }: Context): Promise<never> {
+  const { defaultInclude, findSources } = await import("../../build/find.ts");
+  const all = { include: defaultInclude, exclude: [], only: undefined, outDir: "generated" };
+  const { sources } = await findSources({ ...all, root: resolve(cwd, path) });
+  const likely = sources.filter((f) => name !== undefined && readFileSync(f, "utf8").includes(`export const ${name} `));
+  const files = (likely.length ? likely : sources).map((f) => `${relative(cwd, f)}#${name ?? "EXPORT"}`);
+  return misused("bad-usage", `${path} is a folder, and explain takes a file`, {
+    hint: files.length
+      ? `name a file in it: ${files.slice(0, 3).join(", ")}${files.length > 3 ? ", …" : ""}`
+      : `name a module and an export, as in ${join(path, "model.ts")}#step`,
+  });
 }
 
 /** `T=512,B=8` as sizes. */

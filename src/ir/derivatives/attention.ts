@@ -8,7 +8,10 @@ import type { Adjoint, Derivative } from "../op.ts";
 function attention({ b, node, args, ct, needs }: Adjoint): readonly (Node | undefined)[] {
   const [q, k, v, ...mask] = args as [Node, Node, Node, ...Node[]];
   const { attrs } = node;
+  const { place } = b;
+  b.place = node.place ?? place;
   const [out, lse] = b.results(b.add("attentionStats", args, attrs)) as [Node, Node];
+  b.place = place;
   // With a mask the kernel's operands would not all fit the eight buffers that every device has: it does without out.
   const [last, has] = mask.length ? [mask[0] as Node, [0]] : [out, [1]];
   const query: Attrs = { ...attrs, has };

@@ -1,13 +1,13 @@
 import { fail } from "../../base/diagnostic.ts";
 import { type Dim, dimText, shapeText } from "../dim.ts";
-import type { TensorType } from "../graph.ts";
+import type { Attrs, Node, TensorType } from "../graph.ts";
 import { count, type NDArray, ndarray, stridesOf } from "../ndarray.ts";
 import type { OpRow } from "../op.ts";
 import { tensorType } from "./axes.ts";
 import { wrap } from "./combine.ts";
 import { broadcastShapes, mayEqual, requireNumber, requireRank, sameDType } from "./infer.ts";
 
-function matmulType(a: TensorType, b: TensorType): TensorType {
+function matmulType(a: TensorType, b: TensorType, { parts }: Attrs): TensorType {
   const dtype = sameDType("matmul", a, b);
   requireNumber("matmul", a, "a");
   requireRank("matmul", a, 2, 8, "a");
@@ -21,7 +21,19 @@ function matmulType(a: TensorType, b: TensorType): TensorType {
     });
   }
   const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2), "matmul");
-  return tensorType("matmul", dtype, [...batch, m, n]);
+  return tensorType("matmul", dtype, [...(typeof parts === "number" ? [parts] : []), ...batch, m, n]);
+}
+
+/** How a product's sum over K is divided: `count` parts of `depth` terms, the last one may have fewer. */
+export interface ProductParts {
+  readonly count: number;
+  readonly depth: number;
+}
+
+/** Of a matmul; one part of all terms unless it has the attributes `parts` and `depth`. */
+export function partsOf({ args: [a], attrs }: Pick<Node, "args" | "attrs">): ProductParts {
+  const count = (attrs.parts as number | null | undefined) ?? 1;
+  return { count, depth: (attrs.depth as number | null | undefined) ?? ((a as Node).type.shape.at(-1) as number) };
 }
 
 /** Start of each batch's matrix in an operand whose batch axes broadcast to `batch`. */
@@ -37,18 +49,22 @@ function batchOffsets(x: NDArray, batch: readonly number[]): number[] {
   return offsets;
 }
 
-function matmul(a: NDArray, b: NDArray, type: TensorType): NDArray {
+function matmul(a: NDArray, b: NDArray, type: TensorType, attrs: Attrs): NDArray {
   const out = ndarray(type.dtype, type.shape as number[]);
-  const batch = out.shape.slice(0, -2);
+  const parts = (attrs.parts as number | null | undefined) ?? 1;
+  const batch = out.shape.slice(parts === 1 ? 0 : 1, -2);
   const [m, n] = out.shape.slice(-2) as [number, number];
   const k = a.shape[a.shape.length - 1] as number;
   const aAt = batchOffsets(a, batch);
   const bAt = batchOffsets(b, batch);
   const integer = type.dtype === "i32" || type.dtype === "u32";
-  for (let z = 0; z < count(batch); z++) {
+  const depth = (attrs.depth as number | null | undefined) ?? k;
+  for (let zp = 0; zp < parts * count(batch); zp++) {
+    const z = zp % count(batch);
+    const first = Math.floor(zp / count(batch)) * depth;
     for (let i = 0; i < m; i++) {
-      const row = out.data.subarray((z * m + i) * n, (z * m + i + 1) * n);
-      for (let p = 0; p < k; p++) {
+      const row = out.data.subarray((zp * m + i) * n, (zp * m + i + 1) * n);
+      for (let p = first; p < Math.min(k, first + depth); p++) {
         const x = a.data[(aAt[z] as number) + i * k + p] as number;
         const base = (bAt[z] as number) + p * n;
         for (let j = 0; j < n; j++) {
@@ -66,11 +82,16 @@ export const contractionRows: readonly OpRow[] = [
     name: "matmul",
     kind: "contraction",
     params: ["a", "b"],
+    attrs: {
+      parts: { type: "int", doc: "into how many sums the compiler divides the sum over k", default: null },
+      depth: { type: "int", doc: "terms of each of them; the last one may have fewer", default: null },
+    },
     doc:
       "out[..., i, j] = sum over k of a[..., i, k] * b[..., k, j]: a is [..., M, K], b is [..., K, N], axes before the last two broadcast. " +
-      "f16 accumulates in f32, integers wrap. dtypes: f32, f16, i32, u32.",
-    infer: ([a, b]) => matmulType(a as TensorType, b as TensorType),
-    evaluate: ([a, b], _, [t]) => [matmul(a as NDArray, b as NDArray, t as TensorType)],
+      "f16 accumulates in f32, integers wrap. dtypes: f32, f16, i32, u32. " +
+      "Where the sum is in parts, which only the compiler does, they are the first axis of the result.",
+    infer: ([a, b], attrs) => matmulType(a as TensorType, b as TensorType, attrs),
+    evaluate: ([a, b], attrs, [t]) => [matmul(a as NDArray, b as NDArray, t as TensorType, attrs)],
     accuracy: { ulp: (k) => Math.max(1, 2 * k) },
   },
 ];

@@ -42,6 +42,15 @@ export function size(k: Kernel, given: Sizes, name: string): never {
   );
 }
 
+/** Sizes that no variant takes: one of them is too small. */
+export function sizes(k: Kernel, takes: (d: Sizes) => boolean, given: Sizes): never {
+  const large = Object.fromEntries(k.sizes.map((n) => [n, 65536]));
+  const name = k.sizes.find((n) => !takes({ ...large, [n]: given[n]! }))!;
+  let least = given[name]!;
+  while (least < 65536 && !takes({ ...large, [name]: least })) least++;
+  return refuse(k, "bad-dim", `${quote(name)} is ${given[name]}`, `give at least ${least}`);
+}
+
 export function scalar(k: Kernel, given: Sizes, name: string): never {
   const value = given[name];
   if (value == null) sizeNames(k, given);

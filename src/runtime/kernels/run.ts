@@ -75,6 +75,8 @@ export function makeRunner({ core, entries, texts, groups, slots, store, strict 
   const pick = (kernel: Kernel, { variants, profile }: Ready, sizes: Sizes): KernelVariant => {
     let v = 0;
     while (v < variants.length - 1 && !suits(kernel, variants[v]!, sizes)) v++;
+    const { when } = variants[v]!;
+    if (when && !when(sizes)) refuse.sizes(kernel, when, sizes);
     const { steps } = variants[v]!;
     picked.length = steps.length;
     for (let s = 0; s < steps.length; s++) picked[s] = texts.of(steps[s]!, kernel, profile);

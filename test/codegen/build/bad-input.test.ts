@@ -39,6 +39,7 @@ const sources: Readonly<Record<string, readonly [text: string, code: string, lin
     "kernel-import",
     1,
   ],
+  "the end of the process": ["const a = 1;\nprocess.exit(a - 1);\n", "kernel-threw", 2],
   "a throw": ["const a = 1;\n\nfunction f(): never {\n  throw new TypeError(String(a));\n}\nf();\n", "kernel-threw", 4],
   "an error of Sinter at the top": [`${head}\nexport const a = ${kernelText("1a")};\n`, "bad-kernel-name", 3],
   "an error of Sinter in a body": [

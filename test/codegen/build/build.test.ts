@@ -342,3 +342,25 @@ test("a kernel file becomes modules in memory", async () => {
   ]);
   await builder.dispose();
 });
+
+test("files to build are named by paths of files and folders, or by globs; each must name some", async () => {
+  const p = project({
+    "a/one.kernel.ts": kernelFile("one"),
+    "a/b/two.kernel.ts": kernelFile("two"),
+    "[x]/three.kernel.ts": kernelFile("three"),
+    "empty/readme.md": "",
+  });
+  const built = async (...only: string[]): Promise<string[]> =>
+    (await build({ root: p.root, cache, only, write: false })).kernels.map((k) => k.kernel.name);
+  expect(await built("a")).toEqual(["two", "one"]);
+  expect(await built("./a/b/")).toEqual(["two"]);
+  expect(await built(p.path("a/b"), "a/one.kernel.ts")).toEqual(["two", "one"]);
+  expect(await built("[x]")).toEqual(["three"]);
+  expect(await built("[x]/three.kernel.ts")).toEqual(["three"]);
+  expect(await built("**/o*")).toEqual(["one"]);
+  expect((await built(".")).length).toBe(3);
+  const refused = async (...only: string[]): Promise<string | undefined> =>
+    (await build({ root: p.root, cache, only, write: false })).diagnostics[0]?.message;
+  expect(await refused("empty")).toBe('no kernel file matches "empty"');
+  expect(await refused("a", "gone", "b*")).toBe('no kernel file matches "gone", "b*"');
+});

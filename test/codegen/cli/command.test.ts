@@ -121,12 +121,18 @@ describe("explain", () => {
 
   test.each([
     [["explain", "gone.ts#x"], "gone.ts is no file"],
+    [["explain", "k"], "name a file in it: k/twice.kernel.ts#EXPORT"],
+    [["explain", "./k#twice"], "name a file in it: k/twice.kernel.ts#twice"],
     [["explain", "k.kernel.ts", "--dims", "n:3"], '--dims has "n:3"'],
     [["explain", "k.kernel.ts", "--profile", "h2000"], "did you mean h200?"],
     [["explain", "k.kernel.ts", "--dtype", "f64"], "choose f32 or f16"],
     [["explain", "empty.ts"], "exports neither kernels nor programs"],
   ])("%j is a mistake on the command line", async (args, message) => {
-    folder = folderOf({ "k.kernel.ts": kernelFile, "empty.ts": "export const x = 1;" });
+    folder = folderOf({
+      "k.kernel.ts": kernelFile,
+      "k/twice.kernel.ts": kernelFile,
+      "empty.ts": "export const x = 1;",
+    });
     expect(await sinter(...args)).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining(message) });
   });
 });
@@ -141,6 +147,7 @@ describe("build and check", () => {
       /1 kernel of 1 file \(1 compiled, 0 unchanged\); generated files: \d+ written; [\d.]+ m?s\n$/,
     );
     expect(await sinter("check", "--quiet")).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(await sinter("check", ".", "--quiet")).toEqual({ code: 0, stdout: "", stderr: "" });
 
     const module = readFileSync(join(folder, "out/twice.ts"), "utf8");
     write(folder, "out/twice.ts", `${module}\n`);

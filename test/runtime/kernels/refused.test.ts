@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { KernelCode } from "../../../src/manifest/kernel-module.ts";
 import { openDevice } from "../../../src/node/device.ts";
 import { createRuntime, type Kernel, type KernelRuntime, SinterError } from "../../../src/runtime/index.ts";
 import { usage } from "../../../src/runtime/usage.ts";
@@ -39,6 +40,11 @@ const huge: Kernel<"y", "n"> = {
     }),
   },
 };
+
+const fromSize = (least: number): Kernel => ({
+  ...axpy,
+  code: { f32: code({ when: (d) => d.n! >= least, steps: (axpy.code.f32 as KernelCode).variants.at(-1)!.steps }) },
+});
 
 interface Case {
   readonly name: string;
@@ -94,6 +100,12 @@ const cases: readonly Case[] = [
     call: () => run(axpy, { x, y, z }, { ...sizes, rows: 1 }),
     code: "extra-input",
     says: /n, scale/,
+  },
+  {
+    name: "a size below the least that the kernel takes",
+    call: () => run(fromSize(100), { x, y, z }, sizes),
+    code: "bad-dim",
+    says: /"n" is 64[\s\S]*at least 100/,
   },
   {
     name: "a size that is negative",

@@ -1,0 +1,54 @@
+import { parseArgs } from "node:util";
+import type { ConfigName, Gpt2Sizes } from "./gpt2-model.ts";
+import { configs } from "./gpt2-model.ts";
+import { choice, count, dtypes, sizesOf } from "./gpt2-options.ts";
+
+/** Options of benchmarks that run GPT-2's training step in several ways. */
+export interface StepOptions {
+  readonly config: ConfigName;
+  readonly sizes: Gpt2Sizes;
+  readonly dtype: (typeof dtypes)[number];
+  /** Of each sample. */
+  readonly steps: number;
+  /** Samples of each way, in turns. */
+  readonly rounds: number;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+export const stepOptionsHelp = (steps: number): string => `  --config NAME   tiny (default), small or distil
+  --layers N  --width N  --heads N  --vocab N  --batch N  --seq N
+                  change one size of the configuration
+  --dtype TYPE    f32 (default) or f16
+  --steps N       steps of a sample, ${steps} by default
+  --rounds N      samples of each way, 3 by default; their median counts
+  --json          stdout holds one JSON object alone
+  -h, --help      print this`;
+
+/** The command line's options, or what is wrong with it. */
+export function parseStep(args: readonly string[], steps: number): StepOptions | string {
+  try {
+    const string = { type: "string" } as const;
+    const flag = { type: "boolean", default: false } as const;
+    const { values: v } = parseArgs({
+      args: [...args],
+      options: {
+        ...{ config: string, dtype: string, steps: string, rounds: string },
+        ...{ layers: string, width: string, heads: string, vocab: string, batch: string, seq: string },
+        ...{ json: flag, help: { ...flag, short: "h" } },
+      },
+    });
+    const config = choice("config", v.config ?? "tiny", Object.keys(configs) as ConfigName[]);
+    return {
+      config,
+      sizes: sizesOf(config, v),
+      dtype: choice("dtype", v.dtype ?? "f32", dtypes),
+      steps: count("steps", v.steps ?? `${steps}`),
+      rounds: count("rounds", v.rounds ?? "3"),
+      json: v.json,
+      help: v.help,
+    };
+  } catch (e) {
+    return (e as Error).message.split(/\. |\n/)[0] as string;
+  }
+}

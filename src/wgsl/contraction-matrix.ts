@@ -1,0 +1,266 @@
+import type { Region } from "../fuse/region.ts";
+import { add, div, type Index, indexText, int, mod, scale, unravel } from "../ir/index-expr.ts";
+import type { Capabilities } from "../manifest/manifest.ts";
+import { operandIndex, type Product, productOf } from "./contraction.ts";
+import { halfOperand, type StagedHalves, stageHalves } from "./contraction-matrix-stage.ts";
+import { halfSums } from "./contraction-matrix-sums.ts";
+import { finisher } from "./contraction-tiled.ts";
+import type { Emitter } from "./emitter.ts";
+import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
+import { ridesOn } from "./riders.ts";
+
+/** A workgroup computes m × n elements, k at a time, and each of its subgroups rows × columns of them. */
+export interface MatrixTile {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Halves between lines of staged operands: with 8, lines of 16 rows lie in different banks. */
+  readonly pad?: number;
+  /** Loads the next tile into registers while this one is multiplied. Default true. */
+  readonly prefetch?: boolean;
+  /** Tiles of workgroup memory that are used in turn: with two, a step has one barrier. Default 1. */
+  readonly buffers?: 1 | 2;
+  /** Rows of tiles that are computed together, so that what they read stays in the cache. Default 1. */
+  readonly band?: number;
+}
+
+/** Lanes of the subgroups, and rows, columns and depth of the matrices that devices of this capability have. */
+const lanes = 32;
+const unit = 16;
+
+const subgroupsOf = (t: MatrixTile): number => (t.m / t.rows) * (t.n / t.columns);
+export const matrixThreads = (t: MatrixTile): number => subgroupsOf(t) * lanes;
+
+/** Vectors between lines of results in workgroup memory: of four f32, two vectors apart. */
+const resultPitch = (t: MatrixTile): number => t.columns / 4 + 2;
+const resultVectors = (t: MatrixTile): number => subgroupsOf(t) * unit * resultPitch(t);
+
+/** The most workgroup memory that the tile takes, whichever way its operands lie. */
+export function matrixBytes(t: MatrixTile): number {
+  const pad = t.pad ?? 8;
+  const side = (size: number): number => Math.max(size * (t.k + pad), t.k * (size + pad)) / 8;
+  return 16 * Math.max((side(t.m) + side(t.n)) * (t.buffers ?? 1), resultVectors(t));
+}
+
+/**
+ * Product of halves by subgroup matrices, summed in f32. Both operands are staged in workgroup memory as they lie; results go
+ * through the same memory to the invocations that finish and store them. Subgroups are told apart by the invocation's
+ * number, and each matrix has a name of its own: drivers keep neither indexed matrices nor those of other offsets in registers.
+ */
+export function writeMatrix(region: Region, capabilities: Capabilities, t: MatrixTile): Kernel {
+  const frame = openFrame(region, capabilities);
+  const { e } = frame;
+  const p = productOf(region);
+  const [a, b] = [halfOperand(region, p.a) ?? p.a, halfOperand(region, p.b) ?? p.b];
+  const [tilesM, tilesN] = [Math.ceil(p.m / t.m), Math.ceil(p.n / t.n)];
+  const groups = tilesM * tilesN * p.batches;
+  const threads = matrixThreads(t);
+  const g = e.index("g", Math.max(0, groups - 1), "group");
+  const batch = unravel(div(g, tilesM * tilesN), p.batch);
+  const place = placeOf(g, tilesM, tilesN, t.band ?? 1);
+  const tileM = scale(place.m, t.m);
+  const tileN = scale(place.n, t.n);
+  const sg = e.index("sg", subgroupsOf(t) - 1, `lid / ${lanes}u`);
+  const rowAt = scale(div(sg, t.n / t.columns), t.rows);
+  const colAt = scale(mod(sg, t.n / t.columns), t.columns);
+
+  const { count, depth } = p.parts;
+  const first = count > 1 ? scale(batch[0] as Index, depth) : int(0);
+  const shared = {
+    ...{ depth: t.k, depthLimit: p.k, threads, pad: t.pad ?? 8 },
+    beyond: count > 1 && count * depth > p.k,
+  };
+  const left = stageHalves(frame, {
+    ...{ ...shared, operand: a, size: t.m, limit: p.m },
+    at: (m, k) => operandIndex(a, batch, m, k),
+  });
+  const right = stageHalves(frame, {
+    ...{ ...shared, operand: b, size: t.n, limit: p.n },
+    at: (n, k) => operandIndex(b, batch, k, n),
+  });
+  const array = "sh";
+  const tile = left.vectors + right.vectors;
+  const acc = Array.from({ length: t.rows / unit }, () =>
+    Array.from({ length: t.columns / unit }, () => {
+      const name = e.fresh("acc");
+      e.line(`var ${name} = subgroup_matrix_result<f32, ${unit}, ${unit}>();`);
+      return name;
+    }),
+  );
+  const summed = { array, depth: t.k, threads };
+  const sumsA = ridesOn(region, "a")
+    ? [halfSums(frame, { ...summed, side: "a", staged: left, size: t.m, limit: p.m, at: tileM, across: tileN })]
+    : [];
+  const sumsB = ridesOn(region, "b")
+    ? [halfSums(frame, { ...summed, side: "b", staged: right, size: t.n, limit: p.n, at: tileN, across: tileM })]
+    : [];
+
+  const load = (step: Index): void => {
+    left.load(tileM, add(first, scale(step, t.k)));
+    right.load(tileN, add(first, scale(step, t.k)));
+  };
+  const store = (base: number): void => {
+    left.store(array, base);
+    right.store(array, base + left.vectors);
+  };
+  const multiply = (base: number): void => {
+    for (const s of sumsA) s.add(base);
+    for (const s of sumsB) s.add(base + left.vectors);
+    multiplyTile(e, { array, acc, left, right, base, second: base + left.vectors, rowAt, colAt, depth: t.k });
+  };
+  const steps = Math.ceil(depth / t.k);
+  writeSteps(e, { steps, buffers: t.buffers ?? 1, prefetch: t.prefetch ?? true, tile, load, store, multiply });
+  for (const s of [...sumsA, ...sumsB]) {
+    s.write();
+    e.line("workgroupBarrier();");
+  }
+
+  storeResults(frame, p, t, { array, acc, batch, tileM, tileN, rowAt, colAt, sg, tilesM, tilesN });
+  const vectors = Math.max(tile * (t.buffers ?? 1), resultVectors(t));
+  return closeFrame(frame, {
+    variant: `matrix_${t.m}x${t.n}x${t.k}`,
+    workgroupSize: [threads, 1, 1],
+    groups,
+    declarations: [`var<workgroup> ${array}: array<vec4<u32>, ${vectors}>;`],
+    workgroupBytes: vectors * 16,
+    subgroupMatrix: true,
+  });
+}
+
+/** The tile that workgroup `g` computes: along the rows of tiles, or through bands of several rows column by column. */
+function placeOf(g: Index, tilesM: number, tilesN: number, band: number): { m: Index; n: Index } {
+  if (band === 1 || tilesM % band !== 0) return { m: mod(div(g, tilesN), tilesM), n: mod(g, tilesN) };
+  const within = mod(g, band * tilesN);
+  const m = add(scale(mod(div(g, band * tilesN), tilesM / band), band), mod(within, band));
+  return { m, n: div(within, band) };
+}
+
+interface Steps {
+  readonly steps: number;
+  readonly buffers: 1 | 2;
+  readonly prefetch: boolean;
+  /** Vectors of one tile of both operands. */
+  readonly tile: number;
+  load(step: Index): void;
+  store(base: number): void;
+  multiply(base: number): void;
+}
+
+/** The loop over the depth. After it nobody reads what was staged. */
+function writeSteps(e: Emitter, s: Steps): void {
+  const barrier = (): void => e.line("workgroupBarrier();");
+  const next = (step: string, body: (step: Index) => void): void => {
+    if (s.steps === 1) return;
+    e.open(`if (${step} + 1u < ${s.steps}u) {`);
+    body(e.index(e.fresh("next"), s.steps - 1, `${step} + 1u`));
+    e.close();
+  };
+  if (s.buffers === 2) {
+    // Two steps a round, so that the halves of workgroup memory have constant places.
+    s.load(int(0));
+    s.store(0);
+    barrier();
+    const half = (step: string, own: number, other: number): void => {
+      next(step, (n) => s.load(n));
+      s.multiply(own);
+      next(step, () => s.store(other));
+      barrier();
+    };
+    e.open(`for (var step = 0u; step < ${s.steps}u; step += 2u) {`, ["step"]);
+    half("step", 0, s.tile);
+    if (s.steps > 1) {
+      e.open(s.steps % 2 === 0 ? "{" : `if (step + 1u < ${s.steps}u) {`);
+      half("(step + 1u)", s.tile, 0);
+      e.close();
+    }
+    e.close();
+    return;
+  }
+  if (s.prefetch) s.load(int(0));
+  e.open(`for (var step = 0u; step < ${s.steps}u; step++) {`, ["step"]);
+  if (!s.prefetch) s.load(e.index("now", s.steps - 1, "step"));
+  s.store(0);
+  barrier();
+  if (s.prefetch) next("step", (n) => s.load(n));
+  s.multiply(0);
+  barrier();
+  e.close();
+}
+
+interface Multiplied {
+  readonly array: string;
+  readonly acc: readonly (readonly string[])[];
+  readonly left: StagedHalves;
+  readonly right: StagedHalves;
+  /** Where the operands' tiles begin in the array. */
+  readonly base: number;
+  readonly second: number;
+  readonly rowAt: Index;
+  readonly colAt: Index;
+  readonly depth: number;
+}
+
+function multiplyTile(e: Emitter, m: Multiplied): void {
+  const load = (kind: "left" | "right", s: StagedHalves, at: Index): string => {
+    const major = (kind === "left") === (s.along === "inner") ? "row_major" : "col_major";
+    const type = `subgroup_matrix_${kind}<f16, ${unit}, ${unit}>`;
+    return `subgroupMatrixLoad<${type}, ${major}>(&${m.array}, ${indexText(at)}, ${s.pitch}u)`;
+  };
+  for (let k = 0; k < m.depth; k += unit) {
+    e.open("{");
+    m.acc.forEach((_, i) => {
+      const at = add(m.left.block(add(m.rowAt, int(i * unit)), k), int(m.base));
+      e.line(`let a${i} = ${load("left", m.left, at)};`);
+    });
+    m.acc[0]?.forEach((_, j) => {
+      const at = add(m.right.block(add(m.colAt, int(j * unit)), k), int(m.second));
+      e.line(`let b${j} = ${load("right", m.right, at)};`);
+      m.acc.forEach((row, i) => {
+        e.line(`${row[j]} = subgroupMatrixMultiplyAccumulate(a${i}, b${j}, ${row[j]});`);
+      });
+    });
+    e.close();
+  }
+}
+
+interface Results {
+  readonly array: string;
+  readonly acc: readonly (readonly string[])[];
+  readonly batch: readonly Index[];
+  readonly tileM: Index;
+  readonly tileN: Index;
+  readonly rowAt: Index;
+  readonly colAt: Index;
+  readonly sg: Index;
+  readonly tilesM: number;
+  readonly tilesN: number;
+}
+
+/** Matrices to workgroup memory, 16 rows of each subgroup at a time, and from there to the epilogue in vectors of four. */
+function storeResults(frame: Frame, p: Product, t: MatrixTile, r: Results): void {
+  const { e } = frame;
+  const finish = finisher(frame, p, r.batch, r.tilesM * t.m, r.tilesN * t.n);
+  const pitch = resultPitch(t);
+  const own = scale(r.sg, unit * pitch);
+  const perRow = t.columns / 4;
+  r.acc.forEach((row, i) => {
+    if (i > 0) e.line("workgroupBarrier();");
+    row.forEach((name, j) => {
+      e.line(
+        `subgroupMatrixStore<row_major>(&${r.array}, ${indexText(add(own, int((j * unit) / 4)))}, ${name}, ${pitch}u);`,
+      );
+    });
+    e.line("workgroupBarrier();");
+    const turns = (unit * perRow) / lanes;
+    e.open(`for (var i = 0u; i < ${turns}u; i++) {`, ["i"]);
+    const at = e.index("at", turns * lanes - 1, `lid % ${lanes}u + i * ${lanes}u`);
+    const [line, quad] = [div(at, perRow), mod(at, perRow)];
+    const value = `bitcast<vec4<f32>>(${r.array}[${indexText(add(own, add(scale(line, pitch), quad)))}])`;
+    const m = add(add(r.tileM, r.rowAt), add(line, int(i * unit)));
+    const n = add(div(add(r.tileN, r.colAt), 4), quad);
+    e.line(`${finish}(g, ${indexText(m)}, ${indexText(n)}, ${value});`);
+    e.close();
+  });
+}

@@ -1,0 +1,31 @@
+import { compile, crossEntropy, f32, i32, layerNorm, matmul, valueAndGrad } from "sinter";
+import { test } from "vitest";
+import { sharedGpu } from "../support/gpu.ts";
+import { checkVariants, hardware, variantInputs } from "../support/variants.ts";
+
+const gpu = sharedGpu();
+const tile = "tile_32x32x16";
+
+test("the parts of a long product are added up by the row kernel after it", async () => {
+  const { graph } = compile({ x: f32(64, 401), w: f32(401, 64), r: f32(64, 64) }, ({ x, w, r }) => {
+    const y = matmul(x, w).add(r);
+    return { y, n: layerNorm(y) };
+  });
+  await checkVariants(gpu(), hardware(gpu()), [tile, "row_16x4"], { graph, tolerance: 1e-4 });
+});
+
+test("the parts of batches, by a kernel of their own", async () => {
+  const { graph } = compile({ x: f32(2, 64, 410), w: f32(410, 68) }, ({ x, w }) => matmul(x, w));
+  await checkVariants(gpu(), hardware(gpu()), [tile, "pointwise_x4"], { graph });
+});
+
+test("logits of an odd vocabulary with their loss and gradients", async () => {
+  const { graph } = compile({ x: f32(1024, 8), w: f32(1031, 8), t: i32(1024) }, ({ x, w, t }) => {
+    const of = (p: { x: typeof x; w: typeof w }) => crossEntropy(matmul(p.x, p.w, { transposeB: true }), t);
+    const { value, grad } = valueAndGrad(of)({ x, w });
+    return { value, ...grad };
+  });
+  const inputs = variantInputs(graph, { t: [0, 1031] });
+  const variants = ["tile_64x64x16", "row_256x1", "row_256x1", "tile_32x32x16", "tile_32x32x16"];
+  await checkVariants(gpu(), hardware(gpu()), variants, { graph, inputs, tolerance: 1e-4 });
+});

@@ -1,0 +1,51 @@
+import type { Kernel } from "../../src/wgsl/kernel.ts";
+
+/**
+ * A kernel with subgroup matrices as one that any adapter runs: every group of 32 invocations computes the same matrices by
+ * loops. A loaded matrix is the place that it is loaded from, which the kernel leaves as it is until after the product; of a
+ * result, invocation n has eight neighbours of row n / 2. The ends of loops are hidden from Mesa's compiler, which unrolls
+ * what it can see through.
+ */
+export function emulated(kernel: Kernel): Kernel {
+  const wgsl = kernel.wgsl
+    .replace(/^enable chromium_experimental_subgroup_matrix;\n/m, "")
+    .replace(/^diagnostic\(.*\n/m, "")
+    .replace(/^enable f16;\n/m, (line) => (/\bf16\b/.test(withoutMatrices(kernel.wgsl)) ? line : ""))
+    .replace(/subgroup_matrix_result<f32, 16, 16>\(\)/g, "Result()")
+    .replace(
+      /subgroupMatrixLoad<subgroup_matrix_(?:left|right)<f16, 16, 16>, (row|col)_major>\(&sh, (.*), (\d+)u\);/g,
+      (_, major, offset, stride) => `vec3<u32>(${offset}, ${stride}u, ${major === "row" ? 0 : 1}u);`,
+    )
+    .replace(/subgroupMatrixMultiplyAccumulate\(/g, "multiplied(lid % 32u, ")
+    .replace(/subgroupMatrixStore<row_major>\(&sh, /g, "stored(lid % 32u, ");
+  if (/subgroup_?[mM]atrix/.test(wgsl)) throw new Error(`a matrix that the emulation does not know:\n${wgsl}`);
+  const { subgroupMatrix: _, ...requires } = kernel.requires;
+  const f16 = /^enable f16;$/m.test(wgsl);
+  return { ...kernel, wgsl: wgsl.replace("@compute", `${functions}\n@compute`), requires: { ...requires, f16 } };
+}
+
+const withoutMatrices = (wgsl: string): string =>
+  wgsl.replace(/^enable f16;$/m, "").replace(/subgroup_matrix_\w+<f16/g, "");
+
+const functions = `
+alias Result = array<f32, 8>;
+fn half_at(m: vec3<u32>, row: u32, col: u32) -> f32 {
+  let line = select(row, col, m.z == 1u);
+  let at = m.x * 8u + line * m.y * 8u + select(col, row, m.z == 1u);
+  return unpack2x16float(sh[at / 8u][(at / 2u) % 4u])[at % 2u];
+}
+fn multiplied(lane: u32, a: vec3<u32>, b: vec3<u32>, c: Result) -> Result {
+  let zero = arrayLength(&b0) & 0x80000000u;
+  var out = c;
+  for (var j = 0u; j < (8u | zero); j++) {
+    for (var k = 0u; k < (16u | zero); k++) {
+      out[j] += half_at(a, lane / 2u, k) * half_at(b, k, (lane % 2u) * 8u + j);
+    }
+  }
+  return out;
+}
+fn stored(lane: u32, offset: u32, c: Result, stride: u32) {
+  let at = offset + (lane / 2u) * stride + (lane % 2u) * 2u;
+  sh[at] = bitcast<vec4<u32>>(vec4<f32>(c[0], c[1], c[2], c[3]));
+  sh[at + 1u] = bitcast<vec4<u32>>(vec4<f32>(c[4], c[5], c[6], c[7]));
+}`;
