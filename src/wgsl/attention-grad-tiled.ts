@@ -151,8 +151,24 @@ export function writeGradTiled(region: Region, capabilities: Capabilities): Kern
   }
   if (!t.block) for (const x of t.own.tiles) fill(x, first, int(0));
   if (grouped) e.open(`for (var h = 0u; h < ${s.group}u; h++) {`, ["h"]);
-  e.open(`for (var step = ${startOf(t)}; step < ${endOf(t, steps)}; step++) {`, ["step"]);
-  if (!t.block) {
+  // The next tiles are on their way while these are multiplied, as long as there are registers for them.
+  const ahead = !t.block && s.depth + s.valueDepth <= 128;
+  e.line(`let end = ${endOf(t, steps)};`);
+  if (ahead) {
+    e.line(`var step = ${startOf(t)};`);
+    const start = scale(e.index("start", Math.max(0, steps - 1), `min(step, ${Math.max(0, steps - 1)}u)`), tile);
+    for (const x of t.other.tiles) x.load(start, int(0));
+    e.open("for (; step < end; step++) {", ["step"]);
+    for (const x of t.other.tiles) x.store();
+    e.line("workgroupBarrier();");
+    if (steps > 1) {
+      e.open("if (step + 1u < end) {");
+      const next = scale(e.index("next", steps - 1, "step + 1u"), tile);
+      for (const x of t.other.tiles) x.load(next, int(0));
+      e.close();
+    }
+  } else e.open(`for (var step = ${startOf(t)}; step < end; step++) {`, ["step"]);
+  if (!t.block && !ahead) {
     for (const x of t.other.tiles) fill(x, origin, int(0));
     e.line("workgroupBarrier();");
   }

@@ -1,6 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
+import { add, div, type Index, indexText, int, mod, scale, sub, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import {
   keyHeads,
@@ -53,10 +53,13 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   const s = sizesOf(region.anchors[0] as Node);
   const [q, k, v, mask] = s.node.args as [Node, Node, Node, Node | undefined];
   const blocks = Math.ceil(s.rows / t.rows);
-  const groups = blocks * s.lead.reduce((p, d) => p * d, 1);
+  const all = s.lead.reduce((p, d) => p * d, 1);
+  const groups = blocks * all;
   const g = e.index("g", Math.max(0, groups - 1), "group");
-  const first = scale(mod(g, blocks), t.rows);
-  const lead = unravel(div(g, blocks), s.lead);
+  // With `causal` the last queries have most to do: these workgroups start first.
+  const nth = div(g, Math.max(1, all));
+  const first = scale(s.causal ? sub(int(blocks - 1), nth) : nth, t.rows);
+  const lead = unravel(mod(g, Math.max(1, all)), s.lead);
   const tx = e.index("tx", 7, "lid % 8u");
   const ty = e.index("ty", 7, "lid / 8u");
   const base = { dtype: "f32" as const, threads };
@@ -100,11 +103,15 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   const end = s.causal
     ? `min(${Math.ceil(s.keys / t.keys)}u, (${indexText(add(first, int(t.rows + s.offset + t.keys - 1)))}) / ${t.keys}u)`
     : `${Math.ceil(s.keys / t.keys)}u`;
-  e.open(`for (var step = 0u; step < ${end}; step++) {`, ["step"]);
-  const origin = scale(variable("step", Math.max(0, Math.ceil(s.keys / t.keys) - 1)), t.keys);
-  keys.load(origin, int(0));
+  const last = Math.max(0, Math.ceil(s.keys / t.keys) - 1);
+  e.line(`let end = ${end};`);
+  // What comes next is on its way while this is multiplied: values during the scores, keys during the sums.
+  keys.load(int(0), int(0));
+  e.open("for (var step = 0u; step < end; step++) {", ["step"]);
+  const origin = scale(variable("step", last), t.keys);
   keys.store();
   e.line("workgroupBarrier();");
+  values.load(int(0), origin);
   for (let i = 0; i < 4; i++) declare(e, `s${i}`);
   e.open(`for (var d = 0u; d < ${s.depth}u; d++) {`);
   e.line(`let qd = sq[d * ${query.pitch}u + ty];`);
@@ -114,22 +121,26 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   maskScores(e, s, mask, lead, add(first, scale(ty, 4)), add(origin, scale(tx, 4)));
   e.line("peak[tx * 8u + ty] = vec4<f32>(hmax(s0), hmax(s1), hmax(s2), hmax(s3));");
   e.line("workgroupBarrier();");
-  e.line("var next = top;");
-  for (let i = 0; i < 8; i++) e.line(`next = max(next, peak[${i * 8}u + ty]);`);
-  e.line("let keep = exp(top - next);");
+  e.line("var highest = top;");
+  for (let i = 0; i < 8; i++) e.line(`highest = max(highest, peak[${i * 8}u + ty]);`);
+  e.line("let keep = exp(top - highest);");
   for (let i = 0; i < 4; i++) {
     const c = "xyzw"[i];
-    e.line(`let p${i} = select(exp(s${i} - vec4<f32>(next.${c})), vec4<f32>(), s${i} <= vec4<f32>(${masked}));`);
+    e.line(`let p${i} = select(exp(s${i} - vec4<f32>(highest.${c})), vec4<f32>(), s${i} <= vec4<f32>(${masked}));`);
   }
   e.line("sum = sum * keep + vec4<f32>(hsum(p0), hsum(p1), hsum(p2), hsum(p3));");
-  e.line("top = next;");
+  e.line("top = highest;");
   for (let c = 0; c < 4; c++) {
     const l = "xyzw"[c];
     e.line(`weight[(tx * 4u + ${c}u) * 8u + ty] = vec4<f32>(p0.${l}, p1.${l}, p2.${l}, p3.${l});`);
   }
-  values.load(int(0), origin);
   values.store();
   e.line("workgroupBarrier();");
+  if (last > 0) {
+    e.open("if (step + 1u < end) {");
+    keys.load(scale(e.index("next", last, "step + 1u"), t.keys), int(0));
+    e.close();
+  }
   out.forEach((row, i) => {
     for (const name of row) e.line(`${name} = ${name} * keep.${"xyzw"[i]};`);
   });

@@ -81,13 +81,15 @@ export function stageHalves(frame: Frame, s: MatrixSide): StagedHalves {
   // What is rounded on the way waits in registers as it is: rounding it at once would wait for it.
   const wide = roundedFrom(frame, s.operand) !== undefined;
   const slots = Array.from({ length: Math.ceil(units / s.threads) }, (_, r) => {
-    const unit = e.index(e.fresh("unit"), units - 1, r === 0 ? "lid" : `lid + ${r * s.threads}u`);
+    const own = r === 0 ? "lid" : `lid + ${r * s.threads}u`;
+    const guarded = (r + 1) * s.threads > units;
+    const unit = e.index(e.fresh("unit"), units - 1, guarded ? `min(${own}, ${units - 1}u)` : own);
     const registers = Array.from({ length: wide ? 2 : 1 }, () => {
       const name = e.fresh("r");
       e.line(`var ${name} = vec4<${wide ? "f32" : "u32"}>();`);
       return name;
     });
-    const guard = (r + 1) * s.threads > units ? `${indexText(unit)} < ${units}u` : "";
+    const guard = guarded ? `${own} < ${units}u` : "";
     return { registers, guard, line: div(unit, perLine), chunk: mod(unit, perLine) };
   });
   const eachSlot = (body: (slot: (typeof slots)[0]) => void): void => {

@@ -75,13 +75,16 @@ export function stage(frame: Frame, s: Side): Staged {
   const vectors = pitch * s.depth + Math.floor(s.depth / 4) * skew;
   const vec = typeOf(s.dtype, 4);
   const slots = Array.from({ length: Math.ceil(path.units / s.threads) }, (_, r) => {
-    const unit = e.index(e.fresh("unit"), path.units - 1, r === 0 ? "lid" : `lid + ${r * s.threads}u`);
+    const own = r === 0 ? "lid" : `lid + ${r * s.threads}u`;
+    const guarded = (r + 1) * s.threads > path.units;
+    // What does not depend on the step is read before the guard.
+    const unit = e.index(e.fresh("unit"), path.units - 1, guarded ? `min(${own}, ${path.units - 1}u)` : own);
     const registers = Array.from({ length: path.registers }, () => {
       const name = e.fresh("r");
       e.line(`var ${name} = ${vec}();`);
       return name;
     });
-    const guard = (r + 1) * s.threads > path.units ? `${indexText(unit)} < ${path.units}u` : "";
+    const guard = guarded ? `${own} < ${path.units}u` : "";
     return { registers, guard, outer: path.outer(unit), inner: path.inner(unit) };
   });
   const eachSlot = (body: (slot: (typeof slots)[0]) => void): void => {

@@ -110,7 +110,7 @@ describe("every reduction", () => {
         max: max(x, { axes: 0 }),
         any: x.greater(1.09).any({ axes: 0 }),
       })),
-      variants: ["row_column_16x16"],
+      variants: ["row_column_32x8"],
       ranges: nearOne,
     },
     "of f16 in packed words, odd rows": {
@@ -152,7 +152,7 @@ describe("order, NaN and first ones", () => {
     },
     "the ends of a middle axis": {
       program: compile({ x: i32(3, 131, 5) }, ({ x }) => endsOf(x, 1)),
-      variants: ["row_column_16x16"],
+      variants: ["row_column_32x8"],
     },
     "Welford's mean and variance": {
       program: compile({ x: f32(7, 1021) }, ({ x }) => welford(x, 1)),
@@ -166,7 +166,7 @@ describe("order, NaN and first ones", () => {
     },
     "argMax of columns": {
       program: compile({ x: f32(203, 12) }, ({ x }) => argMax(x, { axis: 0 })),
-      variants: ["row_column_16x16"],
+      variants: ["row_column_32x8"],
       inputs: (i) => ({ x: quarters(i.x as NDArray) }),
     },
     "NaN is the largest and the smallest of rows": {
@@ -240,7 +240,7 @@ describe("small devices", () => {
     },
     "columns, 64 invocations a workgroup": {
       program: compile({ x: f32(300, 9) }, ({ x }) => ({ sum: sum(x, { axes: 0 }), max: max(x, { axes: 0 }) })),
-      variants: ["row_column_16x4"],
+      variants: ["row_column_32x2"],
       device: sixty,
     },
     "columns, more workgroups than a dimension has": {
