@@ -6,6 +6,7 @@ import type { KernelCase } from "../kernels/cases/case.ts";
 import { kernelCases } from "../kernels/cases/index.ts";
 import { differenceOnGpu, type Places } from "../kernels/on-gpu.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { leftOut, leftOutWhy } from "../support/share.ts";
 
 /** Every kernel at all its sizes and in all its texts: minutes of compiling. Otherwise one of those that are alike. */
 const everything = process.env.SINTER_LIBRARY === "all";
@@ -55,9 +56,11 @@ describe("kernels of the library compute what their references do", () => {
   }
 
   const tested = kernelCases.filter((c) => everything || !represented.test(c.kernel.name));
-  test.each(tested.map((c): [string, KernelCase] => [c.kernel.name, c]))(
+  test.for(tested.map((c): [string, KernelCase] => [c.kernel.name, c]))(
     "%s",
-    async (name, c) => {
+    { timeout: 600_000 },
+    async ([name, c], { skip }) => {
+      skip(leftOut(name), leftOutWhy);
       const { device, capabilities } = gpu();
       const all = everything || !capabilities.software;
       for (const p of profiles) {
@@ -74,6 +77,5 @@ describe("kernels of the library compute what their references do", () => {
         expect(error?.message ?? difference, `${name} ${p.profile}`).toBeUndefined();
       }
     },
-    600_000,
   );
 });
