@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { type ConfigName, configs, type Gpt2Sizes, oracleOf, sizeNames } from "./gpt2-model.ts";
+import { choice, count, flag, parsed, plainOptions, sizeOptions, string, Wrong } from "./options.ts";
 
 export const profileNames = ["base", "subgroups", "f16", "lavapipe", "h200"] as const;
 export const dtypes = ["f32", "f16"] as const;
@@ -51,16 +52,15 @@ pipelined, with N steps submitted and one wait.
 SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter. What a JSON field means stands in docs/performance.md.`;
 
 /** The command line's options, or what is wrong with it. */
-export function parseGpt2(args: readonly string[]): Gpt2Options | string {
-  try {
-    const string = { type: "string" } as const;
-    const flag = { type: "boolean", default: false } as const;
+export const parseGpt2 = (args: readonly string[]): Gpt2Options | string =>
+  parsed(() => {
     const { values: v } = parseArgs({
       args: [...args],
       options: {
         ...{ config: string, dtype: string, steps: string, vs: string, for: string, memory: string, trace: string },
-        ...{ layers: string, width: string, heads: string, vocab: string, batch: string, seq: string },
-        ...{ check: flag, plan: flag, profile: flag, json: flag, help: { ...flag, short: "h" } },
+        ...{ check: flag, plan: flag, profile: flag },
+        ...sizeOptions,
+        ...plainOptions,
       },
     });
     if (v.help) return { ...empty, help: true };
@@ -89,10 +89,7 @@ export function parseGpt2(args: readonly string[]): Gpt2Options | string {
       trace: v.trace,
       help: false,
     };
-  } catch (e) {
-    return (e as Error).message.split(/\. |\n/)[0] as string;
-  }
-}
+  });
 
 const empty: Gpt2Options = {
   config: "tiny",
@@ -104,20 +101,6 @@ const empty: Gpt2Options = {
   memory: undefined,
   trace: undefined,
 };
-
-/** What is wrong with a command line. */
-class Wrong extends Error {}
-
-export function choice<const T extends string>(name: string, value: string, known: readonly T[]): T {
-  if ((known as readonly string[]).includes(value)) return value as T;
-  throw new Wrong(`--${name} is ${JSON.stringify(value)}, but must be one of ${known.join(", ")}`);
-}
-
-export function count(name: string, text: string): number {
-  const n = /^\d+$/.test(text) ? Number(text) : 0;
-  if (n >= 1 && n <= 2 ** 24) return n;
-  throw new Wrong(`--${name} is ${JSON.stringify(text)}, but must be a whole number from 1 on`);
-}
 
 export function sizesOf(config: ConfigName, values: Readonly<Record<string, unknown>>): Gpt2Sizes {
   const sizes = { ...configs[config] } as Record<keyof Gpt2Sizes, number>;

@@ -11,22 +11,17 @@ import { type Figures, figuresText, type PlanFigures, planText, profileFigures }
 import { makeTrainer, mixedTrainingStep, trainingStep } from "./gpt2-step.ts";
 import { openJax } from "./jax.ts";
 import { median } from "./measure.ts";
+import { command } from "./options.ts";
 import { adapterText } from "./report.ts";
 
 /** Losses in f16 may differ from those in f64 by this much, relatively. */
 const mixedTolerance = 2e-2;
 
 /** `npm run bench -- gpt2-train …`: returns the exit code, 2 for a wrong command line, 1 for a check that failed. */
-export async function gpt2Train(args: readonly string[]): Promise<number> {
-  const options = parseGpt2(args);
-  if (typeof options === "string") {
-    console.error(`bench gpt2-train: ${options}\n\n${help}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(help);
-    return 0;
-  }
+export const gpt2Train = (args: readonly string[]): Promise<number> =>
+  command("gpt2-train", help, parseGpt2(args), run);
+
+async function run(options: Gpt2Options): Promise<number> {
   if (options.plan) {
     const figures = planFigures(options, options.plan);
     console.log(options.json ? JSON.stringify(figures, null, 2) : planText(figures));

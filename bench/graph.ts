@@ -2,8 +2,9 @@ import { compile, dim, type Gpu, i32, openDevice } from "sinter";
 import { encode, specs } from "../examples/encoder/model.ts";
 import { trainingStep } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
+import { command } from "./options.ts";
 import { adapterText } from "./report.ts";
-import { parseStep, stepOptionsHelp } from "./step-options.ts";
+import { parseStep, type StepOptions, stepOptionsHelp } from "./step-options.ts";
 import { tableText } from "./table.ts";
 
 const help = `usage: npm run bench -- graph [options]
@@ -39,16 +40,9 @@ interface Case {
   readonly dims: readonly Readonly<Record<string, number>>[];
 }
 
-export async function graph(args: readonly string[]): Promise<number> {
-  const options = parseStep(args, 5);
-  if (typeof options === "string") {
-    console.error(`bench graph: ${options}\n\n${help}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(help);
-    return 0;
-  }
+export const graph = (args: readonly string[]): Promise<number> => command("graph", help, parseStep(args, 5), run);
+
+async function run(options: StepOptions): Promise<number> {
   const T = dim("T");
   const lengths = Array.from({ length: 16 }, (_, i) => ({ T: 8 * (i + 1) }));
   const cases: Readonly<Record<string, Case>> = {

@@ -2,8 +2,9 @@ import { compile, dim, f32, type Gpu, openDevice } from "sinter";
 import { BufferPool, type Sizing, sizeClass } from "../src/runtime/pool.ts";
 import { makeTrainer, trainingStep } from "./gpt2-step.ts";
 import { noise } from "./measure.ts";
+import { command } from "./options.ts";
 import { adapterText } from "./report.ts";
-import { parseStep, stepOptionsHelp } from "./step-options.ts";
+import { parseStep, type StepOptions, stepOptionsHelp } from "./step-options.ts";
 import { tableText } from "./table.ts";
 
 const help = `usage: npm run bench -- pool [options]
@@ -104,16 +105,9 @@ const users: Readonly<Record<string, (gpu: Gpu, options: Options) => Promise<Use
   },
 };
 
-export async function pool(args: readonly string[]): Promise<number> {
-  const options = parseStep(args, 100);
-  if (typeof options === "string") {
-    console.error(`bench pool: ${options}\n\n${help}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(help);
-    return 0;
-  }
+export const pool = (args: readonly string[]): Promise<number> => command("pool", help, parseStep(args, 100), run);
+
+async function run(options: StepOptions): Promise<number> {
   const rows: PoolRow[] = [];
   let adapter = "";
   for (const user of Object.keys(users)) {

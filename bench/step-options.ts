@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
 import type { ConfigName, Gpt2Sizes } from "./gpt2-model.ts";
 import { configs } from "./gpt2-model.ts";
-import { choice, count, dtypes, sizesOf } from "./gpt2-options.ts";
+import { dtypes, sizesOf } from "./gpt2-options.ts";
+import { choice, count, parsed, plainOptions, sizeOptions, string } from "./options.ts";
 
 /** Options of benchmarks that run GPT-2's training step in several ways. */
 export interface StepOptions {
@@ -26,17 +27,11 @@ export const stepOptionsHelp = (steps: number): string => `  --config NAME   tin
   -h, --help      print this`;
 
 /** The command line's options, or what is wrong with it. */
-export function parseStep(args: readonly string[], steps: number): StepOptions | string {
-  try {
-    const string = { type: "string" } as const;
-    const flag = { type: "boolean", default: false } as const;
+export const parseStep = (args: readonly string[], steps: number): StepOptions | string =>
+  parsed(() => {
     const { values: v } = parseArgs({
       args: [...args],
-      options: {
-        ...{ config: string, dtype: string, steps: string, rounds: string },
-        ...{ layers: string, width: string, heads: string, vocab: string, batch: string, seq: string },
-        ...{ json: flag, help: { ...flag, short: "h" } },
-      },
+      options: { config: string, dtype: string, steps: string, rounds: string, ...sizeOptions, ...plainOptions },
     });
     const config = choice("config", v.config ?? "tiny", Object.keys(configs) as ConfigName[]);
     return {
@@ -48,7 +43,4 @@ export function parseStep(args: readonly string[], steps: number): StepOptions |
       json: v.json,
       help: v.help,
     };
-  } catch (e) {
-    return (e as Error).message.split(/\. |\n/)[0] as string;
-  }
-}
+  });

@@ -5,6 +5,7 @@ import { makeCall, startCalls } from "../src/runtime/run.ts";
 import { encodeSteps, type Step } from "../src/runtime/storage.ts";
 import { makeTrainer, mixedTrainingStep, type Trainer, trainingStep } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
+import { command } from "./options.ts";
 import { adapterText } from "./report.ts";
 import { parseStep, type StepOptions, stepOptionsHelp } from "./step-options.ts";
 import { tableText } from "./table.ts";
@@ -41,16 +42,9 @@ export interface SubmitsRow extends Way {
 const submitCounts = [1, 2, 4, 16, 64];
 const depths = [1, 2, 3, 4];
 
-export async function submits(args: readonly string[]): Promise<number> {
-  const options = parseStep(args, 5);
-  if (typeof options === "string") {
-    console.error(`bench submits: ${options}\n\n${help}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(help);
-    return 0;
-  }
+export const submits = (args: readonly string[]): Promise<number> => command("submits", help, parseStep(args, 5), run);
+
+async function run(options: StepOptions): Promise<number> {
   const gpu = await openDevice();
   try {
     const parts = [await measure(gpu, options, true), await measure(gpu, options, false)];

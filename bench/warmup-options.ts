@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { type ConfigName, configs } from "./gpt2-model.ts";
+import { choice, count, flag, parsed, plainOptions, string } from "./options.ts";
 
 export interface WarmupBenchOptions {
   readonly config: ConfigName;
@@ -32,38 +33,21 @@ that no driver has seen.
 SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter. What a JSON field means stands in docs/performance.md.`;
 
 /** The command line's options, or what is wrong with it. */
-export function parseWarmup(args: readonly string[]): WarmupBenchOptions | string {
-  try {
-    const string = { type: "string" } as const;
-    const flag = { type: "boolean", default: false } as const;
+export const parseWarmup = (args: readonly string[]): WarmupBenchOptions | string =>
+  parsed(() => {
     const { values: v } = parseArgs({
       args: [...args],
-      options: {
-        ...{ config: string, dtype: string, rounds: string, concurrency: string },
-        ...{ check: flag, json: flag, help: { ...flag, short: "h" } },
-      },
+      options: { config: string, dtype: string, rounds: string, concurrency: string, check: flag, ...plainOptions },
     });
     return {
       config: choice("config", v.config ?? "tiny", Object.keys(configs) as ConfigName[]),
       dtype: choice("dtype", v.dtype ?? "f32", ["f32", "f16"]),
-      rounds: count("rounds", v.rounds ?? "3"),
-      concurrency: v.concurrency === undefined ? undefined : count("concurrency", v.concurrency),
+      rounds: count("rounds", v.rounds ?? "3", most),
+      concurrency: v.concurrency === undefined ? undefined : count("concurrency", v.concurrency, most),
       check: v.check,
       json: v.json,
       help: v.help,
     };
-  } catch (e) {
-    return (e as Error).message.split(/\. |\n/)[0] as string;
-  }
-}
+  });
 
-function choice<const T extends string>(name: string, value: string, known: readonly T[]): T {
-  if ((known as readonly string[]).includes(value)) return value as T;
-  throw new Error(`--${name} is ${JSON.stringify(value)}, but must be one of ${known.join(", ")}`);
-}
-
-function count(name: string, text: string): number {
-  const n = /^\d+$/.test(text) ? Number(text) : 0;
-  if (n >= 1 && n <= 1000) return n;
-  throw new Error(`--${name} is ${JSON.stringify(text)}, but must be a whole number from 1 to 1000`);
-}
+const most = 1000;

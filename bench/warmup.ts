@@ -5,6 +5,7 @@ import { timed } from "./gpt2-measure.ts";
 import { batchOf, configs, elements, hashWeights } from "./gpt2-model.ts";
 import { mixedTrainingStep, trainingStep } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
+import { command } from "./options.ts";
 import { adapterText } from "./report.ts";
 import { lazyFirstStep } from "./warmup-lazy.ts";
 import { bounds, help, parseWarmup, type WarmupBenchOptions } from "./warmup-options.ts";
@@ -40,16 +41,9 @@ interface WarmupFigures {
 }
 
 /** `npm run bench -- warmup …`: returns the exit code, 2 for a wrong command line, 1 for a check that failed. */
-export async function warmup(args: readonly string[]): Promise<number> {
-  const options = parseWarmup(args);
-  if (typeof options === "string") {
-    console.error(`bench warmup: ${options}\n\n${help}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(help);
-    return 0;
-  }
+export const warmup = (args: readonly string[]): Promise<number> => command("warmup", help, parseWarmup(args), run);
+
+async function run(options: WarmupBenchOptions): Promise<number> {
   // Drivers look at these when they start.
   process.env.MESA_SHADER_CACHE_DISABLE = "true";
   process.env.__GL_SHADER_DISK_CACHE = "0";

@@ -19,6 +19,7 @@ import { vectorsAlong } from "./contiguity.ts";
 import { type Emitter, lane, shapeOf } from "./emitter.ts";
 import type { Frame } from "./kernel.ts";
 import { producers } from "./producers.ts";
+import { slotsOf } from "./stage.ts";
 import type { Binding } from "./storage.ts";
 
 /**
@@ -80,25 +81,14 @@ export function stageHalves(frame: Frame, s: MatrixSide): StagedHalves {
   const units = perLine * lines;
   // What is rounded on the way waits in registers as it is: rounding it at once would wait for it.
   const wide = roundedFrom(frame, s.operand) !== undefined;
-  const slots = Array.from({ length: Math.ceil(units / s.threads) }, (_, r) => {
-    const own = r === 0 ? "lid" : `lid + ${r * s.threads}u`;
-    const guarded = (r + 1) * s.threads > units;
-    const unit = e.index(e.fresh("unit"), units - 1, guarded ? `min(${own}, ${units - 1}u)` : own);
+  const eachSlot = slotsOf(e, units, s.threads, (unit) => {
     const registers = Array.from({ length: wide ? 2 : 1 }, () => {
       const name = e.fresh("r");
       e.line(`var ${name} = vec4<${wide ? "f32" : "u32"}>();`);
       return name;
     });
-    const guard = guarded ? `${own} < ${units}u` : "";
-    return { registers, guard, line: div(unit, perLine), chunk: mod(unit, perLine) };
+    return { registers, line: div(unit, perLine), chunk: mod(unit, perLine) };
   });
-  const eachSlot = (body: (slot: (typeof slots)[0]) => void): void => {
-    for (const slot of slots) {
-      if (slot.guard) e.open(`if (${slot.guard}) {`);
-      body(slot);
-      if (slot.guard) e.close();
-    }
-  };
   return {
     along,
     pitch,

@@ -31,6 +31,7 @@ export function productOf(region: Region): Product {
   const [a, b] = node.args as [Node, Node];
   const shape = shapeOf(node);
   const batch = shape.slice(0, -2);
+  const k = shapeOf(a)[a.type.shape.length - 1] as number;
   return {
     node,
     a,
@@ -39,8 +40,8 @@ export function productOf(region: Region): Product {
     batches: batch.reduce((p, d) => p * d, 1),
     m: shape[shape.length - 2] as number,
     n: shape[shape.length - 1] as number,
-    k: shapeOf(a)[a.type.shape.length - 1] as number,
-    parts: partsOf(node),
+    k,
+    parts: partsOf(node.attrs, k),
     outputs: ridingOf(region).outputs,
   };
 }

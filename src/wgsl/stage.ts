@@ -74,26 +74,14 @@ export function stage(frame: Frame, s: Side): Staged {
   const skew = s.skewed ? 2 : 0;
   const vectors = pitch * s.depth + Math.floor(s.depth / 4) * skew;
   const vec = typeOf(s.dtype, 4);
-  const slots = Array.from({ length: Math.ceil(path.units / s.threads) }, (_, r) => {
-    const own = r === 0 ? "lid" : `lid + ${r * s.threads}u`;
-    const guarded = (r + 1) * s.threads > path.units;
-    // What does not depend on the step is read before the guard.
-    const unit = e.index(e.fresh("unit"), path.units - 1, guarded ? `min(${own}, ${path.units - 1}u)` : own);
+  const eachSlot = slotsOf(e, path.units, s.threads, (unit) => {
     const registers = Array.from({ length: path.registers }, () => {
       const name = e.fresh("r");
       e.line(`var ${name} = ${vec}();`);
       return name;
     });
-    const guard = guarded ? `${own} < ${path.units}u` : "";
-    return { registers, guard, outer: path.outer(unit), inner: path.inner(unit) };
+    return { registers, outer: path.outer(unit), inner: path.inner(unit) };
   });
-  const eachSlot = (body: (slot: (typeof slots)[0]) => void): void => {
-    for (const slot of slots) {
-      if (slot.guard) e.open(`if (${slot.guard}) {`);
-      body(slot);
-      if (slot.guard) e.close();
-    }
-  };
   const at = (outer: Index, depth: Index): string =>
     `${s.name}[${indexText(add(add(scale(depth, pitch), scale(div(depth, 4), skew)), outer))}]`;
   return {
@@ -109,6 +97,32 @@ export function stage(frame: Frame, s: Side): Staged {
     store() {
       eachSlot((slot) => path.store(slot.registers, slot.outer, slot.inner, at));
     },
+  };
+}
+
+/**
+ * Deals units of work out to the invocations of a workgroup, as many rounds as it takes; what is given back writes something for each
+ * round, where there is a unit for the invocation.
+ */
+export function slotsOf<T>(
+  e: Emitter,
+  units: number,
+  threads: number,
+  make: (unit: Index) => T,
+): (body: (slot: T) => void) => void {
+  const slots = Array.from({ length: Math.ceil(units / threads) }, (_, r) => {
+    const own = r === 0 ? "lid" : `lid + ${r * threads}u`;
+    const guarded = (r + 1) * threads > units;
+    // What does not depend on the step is read before the guard.
+    const unit = e.index(e.fresh("unit"), units - 1, guarded ? `min(${own}, ${units - 1}u)` : own);
+    return { slot: make(unit), guard: guarded ? `${own} < ${units}u` : "" };
+  });
+  return (body) => {
+    for (const { slot, guard } of slots) {
+      if (guard) e.open(`if (${guard}) {`);
+      body(slot);
+      if (guard) e.close();
+    }
   };
 }
 

@@ -1,6 +1,6 @@
 import { fail } from "../../base/diagnostic.ts";
 import { type Dim, dimText, shapeText } from "../dim.ts";
-import type { Attrs, Node, TensorType } from "../graph.ts";
+import type { Attrs, TensorType } from "../graph.ts";
 import { count, type NDArray, ndarray, stridesOf } from "../ndarray.ts";
 import type { OpRow } from "../op.ts";
 import { tensorType } from "./axes.ts";
@@ -30,11 +30,11 @@ export interface ProductParts {
   readonly depth: number;
 }
 
-/** Of a matmul; one part of all terms unless it has the attributes `parts` and `depth`. */
-export function partsOf({ args: [a], attrs }: Pick<Node, "args" | "attrs">): ProductParts {
-  const count = (attrs.parts as number | null | undefined) ?? 1;
-  return { count, depth: (attrs.depth as number | null | undefined) ?? ((a as Node).type.shape.at(-1) as number) };
-}
+/** Of a matmul that sums `k` terms; one part of all of them unless it has the attributes `parts` and `depth`. */
+export const partsOf = ({ parts, depth }: Attrs, k: number): ProductParts => ({
+  count: (parts as number | null | undefined) ?? 1,
+  depth: (depth as number | null | undefined) ?? k,
+});
 
 /** Start of each batch's matrix in an operand whose batch axes broadcast to `batch`. */
 function batchOffsets(x: NDArray, batch: readonly number[]): number[] {
@@ -51,14 +51,13 @@ function batchOffsets(x: NDArray, batch: readonly number[]): number[] {
 
 function matmul(a: NDArray, b: NDArray, type: TensorType, attrs: Attrs): NDArray {
   const out = ndarray(type.dtype, type.shape as number[]);
-  const parts = (attrs.parts as number | null | undefined) ?? 1;
-  const batch = out.shape.slice(parts === 1 ? 0 : 1, -2);
+  const batch = out.shape.slice(typeof attrs.parts === "number" ? 1 : 0, -2);
   const [m, n] = out.shape.slice(-2) as [number, number];
   const k = a.shape[a.shape.length - 1] as number;
   const aAt = batchOffsets(a, batch);
   const bAt = batchOffsets(b, batch);
   const integer = type.dtype === "i32" || type.dtype === "u32";
-  const depth = (attrs.depth as number | null | undefined) ?? k;
+  const { count: parts, depth } = partsOf(attrs, k);
   for (let zp = 0; zp < parts * count(batch); zp++) {
     const z = zp % count(batch);
     const first = Math.floor(zp / count(batch)) * depth;
