@@ -2,8 +2,13 @@ import { compile as compileProgram, i32, openDevice, type Program } from "sinter
 import { encode, specs } from "../examples/encoder/model.ts";
 import { compileGraph } from "../src/compiler.ts";
 import { type GptSizes, gpt, gptSpecs } from "../test/models/gpt.ts";
+import { deliver } from "./deliver.ts";
 import { median } from "./measure.ts";
-import { adapterText, type Result, type Row } from "./report.ts";
+import { command, type PlainOptions, parsePlain, plainHelp } from "./options.ts";
+import { Probe } from "./probe.ts";
+import { profileStep } from "./profile-step.ts";
+import { type Row, rowsFound } from "./report.ts";
+import { deviceOf } from "./saved.ts";
 
 /** What a compilation may take, in milliseconds. */
 const bar = 300;
@@ -18,10 +23,23 @@ const distil: GptSizes = {
   tied: true,
 };
 
-/** Times from a traced graph to WGSL and a plan, for the adapter's capabilities. */
-export async function compile(): Promise<Result> {
+const help = `usage: npm run bench -- compile [options]
+
+Times from a traced graph to WGSL and a plan, for the adapter's capabilities. No kernel runs; a profile is of DistilGPT-2's
+training step.
+
+${plainHelp}
+
+SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter.`;
+
+export const compile = (args: readonly string[]): Promise<number> => command("compile", help, parsePlain(args), run);
+
+async function run(options: PlainOptions): Promise<number> {
   const gpu = await openDevice();
   gpu.dispose();
+  const probe = new Probe(options);
+  const { layers, heads, width, vocabulary: vocab, context: positions } = distil;
+  await profileStep(probe, { layers, heads, width, vocab, positions, batch: 1, seq: 512 }, "f32");
   const gpt2 = () =>
     compileProgram({ ids: i32(1, 512), params: gptSpecs(distil) }, ({ ids, params }) => gpt(params, ids, distil), {
       weights: ["params"],
@@ -31,7 +49,7 @@ export async function compile(): Promise<Result> {
     measure("encoder", "12 sentences, 16 tokens", encoder, { B: 12, T: 16 }),
     measure("GPT-2 forward, 6 layers, d 768", "1x512", gpt2, {}),
   ];
-  return { bench: "compile", adapter: adapterText(gpu), rows };
+  return deliver(options, rowsFound("compile", deviceOf(gpu), rows), probe);
 
   /** The first compilation meets code that the JavaScript engine has not optimised: it is told apart from the later ones. */
   function measure(

@@ -1,16 +1,27 @@
 import { parseArgs } from "node:util";
 import { type ConfigName, configs, type Gpt2Sizes, oracleOf, sizeNames } from "./gpt2-model.ts";
-import { choice, count, flag, parsed, plainOptions, sizeOptions, string, Wrong } from "./options.ts";
+import {
+  choice,
+  count,
+  flag,
+  type PlainOptions,
+  parsed,
+  plain,
+  plainHelp,
+  plainOptions,
+  sizeOptions,
+  string,
+  Wrong,
+} from "./options.ts";
 
 export const profileNames = ["base", "subgroups", "f16", "lavapipe", "h200"] as const;
-export const dtypes = ["f32", "f16"] as const;
+export const dtypes = ["f32", "f16x3", "f16"] as const;
 
-export interface Gpt2Options {
+export interface Gpt2Options extends PlainOptions {
   readonly config: ConfigName;
   readonly sizes: Gpt2Sizes;
   readonly dtype: (typeof dtypes)[number];
   readonly steps: number;
-  readonly json: boolean;
   /** Compare the losses with the oracle's. */
   readonly check: boolean;
   /** Run the same step in jax-js, in turns. */
@@ -19,11 +30,6 @@ export interface Gpt2Options {
   readonly plan: (typeof profileNames)[number] | undefined;
   /** File for a drawing of the memory. */
   readonly memory: string | undefined;
-  /** Time every kernel. */
-  readonly profile: boolean;
-  /** File for the profile's timeline. */
-  readonly trace: string | undefined;
-  readonly help: boolean;
 }
 
 export const help = `usage: npm run bench -- gpt2-train [options]
@@ -35,19 +41,16 @@ pipelined, with N steps submitted and one wait.
   --config NAME   tiny (2 layers, width 64, 2x32 tokens), small (4, 256, 2x128) or distil (6, 768, 1x512); default tiny
   --layers N  --width N  --heads N  --vocab N  --batch N  --seq N
                   change one size of the configuration
-  --dtype TYPE    f32 (default), or f16: f16 activations and products, f32 parameters, a constant loss scale
+  --dtype TYPE    f32 (default); f16x3: the same with products as accurate by matrix hardware where there is any; or f16: f16
+                  activations and products, f32 parameters, a constant loss scale
   --steps N       steps of each measurement, 10 by default
   --check         compare the losses with PyTorch's float64 ones; exit code 1 when they differ by more than 1e-5 (tiny)
                   or 1e-4 (distil, also with --batch 8), relative; 2e-2 with --dtype f16
   --vs jax-js     the same step in @jax-js/jax on the same adapter in turns, in f32, and how many times faster this is
   --plan          print what the plan says, without a device
   --for NAME      with --plan: limits of ${profileNames.join(", ")}; default base
-  --profile       after that, GPU time of every kernel by phase: median of as many steps, one compute pass a dispatch;
-                  exit code 1 where the adapter has no timestamp queries
-  --trace FILE    the same, and write when what happened (Chrome's trace format, opens in ui.perfetto.dev)
   --memory FILE   write a drawing of who needs memory when (SVG)
-  --json          stdout holds one JSON object alone
-  -h, --help      print this
+${plainHelp}
 
 SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter. What a JSON field means stands in docs/performance.md.`;
 
@@ -57,8 +60,8 @@ export const parseGpt2 = (args: readonly string[]): Gpt2Options | string =>
     const { values: v } = parseArgs({
       args: [...args],
       options: {
-        ...{ config: string, dtype: string, steps: string, vs: string, for: string, memory: string, trace: string },
-        ...{ check: flag, plan: flag, profile: flag },
+        ...{ config: string, dtype: string, steps: string, vs: string, for: string, memory: string },
+        ...{ check: flag, plan: flag },
         ...sizeOptions,
         ...plainOptions,
       },
@@ -68,7 +71,7 @@ export const parseGpt2 = (args: readonly string[]): Gpt2Options | string =>
     const sizes = sizesOf(config, v);
     const plan = choice("for", v.for ?? "base", profileNames);
     if (v.for !== undefined && !v.plan) throw new Wrong("--for goes with --plan: a device has its own limits");
-    const runs = (["check", "vs", "profile", "trace"] as const).find((name) => v[name]);
+    const runs = (["check", "vs", "profile", "trace", "save", "out"] as const).find((name) => v[name]);
     if (v.plan && runs) throw new Wrong(`--plan runs nothing, so it cannot go with --${runs}`);
     if (v.vs !== undefined) choice("vs", v.vs, ["jax-js"]);
     if (v.check && !oracleOf(sizes)) {
@@ -80,14 +83,11 @@ export const parseGpt2 = (args: readonly string[]): Gpt2Options | string =>
       sizes,
       dtype: choice("dtype", v.dtype ?? "f32", dtypes),
       steps: count("steps", v.steps ?? "10"),
-      json: v.json,
+      ...plain(v, args),
       check: v.check,
       vs: v.vs !== undefined,
       plan: v.plan ? plan : undefined,
       memory: v.memory,
-      profile: v.profile || v.trace !== undefined,
-      trace: v.trace,
-      help: false,
     };
   });
 
@@ -96,10 +96,8 @@ const empty: Gpt2Options = {
   sizes: configs.tiny,
   dtype: "f32",
   steps: 10,
-  ...{ json: false, check: false, vs: false, profile: false, help: false },
-  plan: undefined,
-  memory: undefined,
-  trace: undefined,
+  ...{ json: false, check: false, vs: false, profile: false, help: false, args: [] },
+  ...{ plan: undefined, memory: undefined, trace: undefined, out: undefined },
 };
 
 export function sizesOf(config: ConfigName, values: Readonly<Record<string, unknown>>): Gpt2Sizes {

@@ -5,6 +5,7 @@ import {
   i32,
   makeTensor,
   type ProfileReport,
+  type Program,
   profile,
   type Session,
   valueAndGrad,
@@ -21,6 +22,8 @@ import {
   unscale,
   updateLossScale,
 } from "sinter/nn";
+import { type CompileOptions, compileGraph } from "../src/compiler.ts";
+import { loadProgram } from "../src/session.ts";
 import { batchOf, type Gpt2Sizes, hashWeights, adamW as optimiser } from "./gpt2-model.ts";
 
 /** The scale that f16 training begins with: gradients of these sizes neither vanish nor overflow. */
@@ -37,7 +40,7 @@ const specsOf = (model: Gpt2, { batch, seq }: Gpt2Sizes) => ({
 });
 
 /** The training step as one program: loss, its gradient, AdamW; parameters and moments are state. */
-export function trainingStep(sizes: Gpt2Sizes) {
+export function trainingStep(sizes: Gpt2Sizes, precision: "f32" | "f16x3" = "f32") {
   const model = modelOf(sizes);
   return compile(
     specsOf(model, sizes),
@@ -46,7 +49,7 @@ export function trainingStep(sizes: Gpt2Sizes) {
       const next = adamW(params, grad, opt, optimiser);
       return { loss, params: next.params, opt: next.state };
     },
-    { donate: ["params", "opt"] },
+    { donate: ["params", "opt"], precision },
   );
 }
 
@@ -80,13 +83,39 @@ export interface Trainer {
   dispose(): void;
 }
 
+/** How a step is compiled, where it is not as a program is. */
+export interface Compiled extends Pick<CompileOptions, "fuse" | "bundles" | "arenas"> {
+  /** `off` leaves measurements out of account. */
+  readonly tuning?: "off";
+}
+
+type Loaded = Awaited<ReturnType<ReturnType<typeof trainingStep>["load"]>>;
+
+/** The program as it is loaded, compiled otherwise. */
+function compiledWith(program: StepProgram, options: Omit<Compiled, "tuning">): Parameters<typeof loadProgram>[1] {
+  const { graph, dims, traced, span } = program as unknown as Program;
+  const compiled: Program["compiled"] = (given, capabilities, o) => {
+    if (Object.keys(options).length === 0) return program.compiled(given, capabilities, o);
+    const began = performance.now();
+    const made = compileGraph(graph, capabilities, { ...o, ...options });
+    return { ...made, span: { lane: "compile", name: "graph to WGSL and plan", began, ended: performance.now() } };
+  };
+  return { graph, dims, traced, span, compiled };
+}
+
+type StepProgram = ReturnType<typeof trainingStep> | ReturnType<typeof mixedTrainingStep>;
+
+/** The step in the named precision: `f16x3` computes in f32, by halves. */
+export const stepProgram = (sizes: Gpt2Sizes, dtype: "f32" | "f16" | "f16x3"): StepProgram =>
+  dtype === "f16" ? mixedTrainingStep(sizes) : trainingStep(sizes, dtype);
+
 /** Loads a training step with the oracle's weights, and its batch resident. */
 export async function makeTrainer(
   gpu: Gpu,
   sizes: Gpt2Sizes,
-  program: ReturnType<typeof trainingStep> | ReturnType<typeof mixedTrainingStep>,
+  program: StepProgram,
   onProgress?: (event: WarmupEvent) => void,
-  fuse?: "off",
+  how: Compiled = {},
 ): Promise<Trainer> {
   const params = treeOf(hashWeights(sizes)) as never;
   const state = { params, opt: adamWInit(params), scale: lossScaleInit({ scale: firstScale }) };
@@ -110,12 +139,11 @@ export async function makeTrainer(
     const given = program.graph.inputs.some((n) => String(n.attrs.name).startsWith("scale"))
       ? { ...rest, scale }
       : rest;
-    return (program as ReturnType<typeof trainingStep>).load(gpu, {
-      state: given as never,
-      strict: true,
-      onProgress,
-      fuse,
-    });
+    const { tuning, ...options } = how;
+    return loadProgram(gpu, compiledWith(program, options), {
+      ...{ state: given, strict: true, onProgress },
+      ...(tuning && { tuning }),
+    }) as unknown as Promise<Loaded>;
   }
 }
 

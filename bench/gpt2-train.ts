@@ -3,16 +3,19 @@ import { type Gpu, openDevice, type ProfileReport, profiles } from "sinter";
 import { compileGraph } from "../src/compiler.ts";
 import { passTimes } from "../src/runtime/profile.ts";
 import { requireTimestamps } from "../src/runtime/timestamps.ts";
+import { deliver } from "./deliver.ts";
 import { jaxTrainer } from "./gpt2-jax.ts";
 import { overheads, type Racer, race, relativeDifference, type StepTimes, timed } from "./gpt2-measure.ts";
 import { oracleOf } from "./gpt2-model.ts";
 import { type Gpt2Options, help, parseGpt2 } from "./gpt2-options.ts";
-import { type Figures, figuresText, type PlanFigures, planText, profileFigures } from "./gpt2-report.ts";
-import { makeTrainer, mixedTrainingStep, trainingStep } from "./gpt2-step.ts";
+import { type Figures, figuresText, type PlanFigures, planText } from "./gpt2-report.ts";
+import { makeTrainer, stepProgram } from "./gpt2-step.ts";
+import { warm } from "./gpu-time.ts";
 import { openJax } from "./jax.ts";
 import { median } from "./measure.ts";
 import { command } from "./options.ts";
-import { adapterText } from "./report.ts";
+import { profileFigures } from "./profile-figures.ts";
+import { adapterText, type Device, deviceOf } from "./saved.ts";
 
 /** Losses in f16 may differ from those in f64 by this much, relatively. */
 const mixedTolerance = 2e-2;
@@ -27,21 +30,20 @@ async function run(options: Gpt2Options): Promise<number> {
     console.log(options.json ? JSON.stringify(figures, null, 2) : planText(figures));
     return 0;
   }
-  const { figures, profile } = await measure(options);
-  if (options.json) console.log(JSON.stringify(figures, null, 2));
-  else console.log([figuresText(figures), ...(profile ? [`${profile}`] : [])].join("\n\n"));
-  const failures = [figures.check, figures.jax_js].flatMap((c) =>
+  const { figures, device, profile } = await measure(options);
+  const text = [figuresText(figures), ...(profile ? [`${profile}`] : [])].join("\n\n");
+  const more = profile && { profile: profileFigures(profile) };
+  const wrong = [figures.check, figures.jax_js].flatMap((c) =>
     c && !(c.max_relative_difference <= c.tolerance)
       ? [
           `losses differ from ${c.reference}'s by ${c.max_relative_difference.toExponential(1)}, more than ${c.tolerance}`,
         ]
       : [],
   );
-  for (const f of failures) console.error(`bench gpt2-train: ${f}`);
-  return failures.length ? 1 : 0;
+  return deliver(options, { bench: "gpt2-train", device, result: figures, more, text, wrong });
 }
 
-const programOf = ({ sizes, dtype }: Gpt2Options) => (dtype === "f16" ? mixedTrainingStep(sizes) : trainingStep(sizes));
+const programOf = ({ sizes, dtype }: Gpt2Options) => stepProgram(sizes, dtype);
 
 function planFigures(options: Gpt2Options, profile: NonNullable<Gpt2Options["plan"]>): PlanFigures {
   const capabilities = profiles[profile];
@@ -80,7 +82,13 @@ function planFigures(options: Gpt2Options, profile: NonNullable<Gpt2Options["pla
   };
 }
 
-async function measure(options: Gpt2Options): Promise<{ figures: Figures; profile: ProfileReport | undefined }> {
+interface Measured {
+  readonly figures: Figures;
+  readonly device: Device;
+  readonly profile: ProfileReport | undefined;
+}
+
+async function measure(options: Gpt2Options): Promise<Measured> {
   const { sizes, steps } = options;
   const gpu = await openDevice();
   try {
@@ -98,6 +106,7 @@ async function measure(options: Gpt2Options): Promise<{ figures: Figures; profil
     if (options.memory) writeFileSync(options.memory, memory.svg());
     const theirs = options.vs ? await startJax(gpu, options) : undefined;
 
+    await warm(gpu, 1500);
     const before = gpu.counters.snapshot();
     const racers = [ours, ...(theirs ? [theirs.racer] : [])];
     const times = await race(racers, [firstLoss, ...(theirs ? [theirs.firstLoss] : [])], steps);
@@ -145,11 +154,10 @@ async function measure(options: Gpt2Options): Promise<{ figures: Figures; profil
         },
       }),
       ...(theirs && vsFigures(own, times[1] as StepTimes, theirs.firstStepMs, options)),
-      ...(profile && { profile: profileFigures(profile) }),
     };
     theirs?.dispose();
     trainer.dispose();
-    return { figures, profile };
+    return { figures, device: deviceOf(gpu), profile };
   } finally {
     gpu.dispose();
   }

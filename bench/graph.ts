@@ -1,9 +1,12 @@
 import { compile, dim, type Gpu, i32, openDevice } from "sinter";
 import { encode, specs } from "../examples/encoder/model.ts";
+import { deliver } from "./deliver.ts";
 import { trainingStep } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
 import { command } from "./options.ts";
-import { adapterText } from "./report.ts";
+import { Probe } from "./probe.ts";
+import { profileStep } from "./profile-step.ts";
+import { deviceOf } from "./saved.ts";
 import { parseStep, type StepOptions, stepOptionsHelp } from "./step-options.ts";
 import { tableText } from "./table.ts";
 
@@ -57,9 +60,11 @@ async function run(options: StepOptions): Promise<number> {
   const gpu = await openDevice();
   try {
     const rows = Object.entries(cases).map(([name, c]) => measure(gpu, name, c, options.steps));
-    const result = { bench: "graph", adapter: adapterText(gpu), config: options.config, sizes: options.sizes, rows };
-    console.log(options.json ? JSON.stringify(result, null, 2) : `graph on ${result.adapter}\n${text(rows)}`);
-    return 0;
+    const probe = new Probe(options);
+    await profileStep(probe, options.sizes, options.dtype);
+    const device = deviceOf(gpu);
+    const result = { bench: "graph", adapter: device.text, config: options.config, sizes: options.sizes, rows };
+    return deliver(options, { bench: "graph", device, result, text: `graph on ${device.text}\n${text(rows)}` }, probe);
   } finally {
     gpu.dispose();
   }

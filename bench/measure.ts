@@ -75,9 +75,11 @@ export function median(values: readonly number[]): number {
 
 /** Numbers in [-1, 1) that do not repeat soon, the same on every run. */
 export function noise(count: number, seed = 1): Float32Array {
+  const out = new Float32Array(count);
   let state = seed;
-  return Float32Array.from({ length: count }, () => {
+  for (let i = 0; i < count; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return state / 2 ** 31;
-  });
+    out[i] = state / 2 ** 31;
+  }
+  return out;
 }

@@ -10,8 +10,21 @@ import {
   softmax,
   type Tensor,
 } from "sinter";
+import { deliver } from "./deliver.ts";
 import { compare, noise } from "./measure.ts";
-import { adapterText, type Result, type Row } from "./report.ts";
+import { command, type PlainOptions, parsePlain, plainHelp } from "./options.ts";
+import { Probe } from "./probe.ts";
+import { type Row, rowsFound } from "./report.ts";
+import { deviceOf } from "./saved.ts";
+
+const help = `usage: npm run bench -- ops [options]
+
+Fused kernels against one kernel a primitive, each in one submit, on the same resident inputs. Medians; the ratio says how
+many times faster fused ones are.
+
+${plainHelp}
+
+SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter.`;
 
 type Fn = (x: Record<string, Tensor>) => Tensor;
 interface Case {
@@ -38,10 +51,13 @@ const cases: readonly Case[] = [
   },
 ];
 
-/** Fused kernels against one kernel a primitive, each in one submit, on the same resident inputs. */
-export async function ops(): Promise<Result> {
+export const ops = (args: readonly string[]): Promise<number> => command("ops", help, parsePlain(args), run);
+
+async function run(options: PlainOptions): Promise<number> {
   const gpu = await openDevice();
+  const probe = new Probe(options);
   try {
+    probe.require(gpu);
     const rows: Row[] = [];
     for (const c of cases) {
       const specs = Object.fromEntries(Object.entries(c.shapes).map(([name, s]) => [name, f32(...s)]));
@@ -62,6 +78,7 @@ export async function ops(): Promise<Result> {
         (await session.run(inputs)).dispose();
         const kernels = gpu.counters.dispatches - before;
         return {
+          session,
           label,
           kernels,
           once: async () => (await session.run(inputs)).dispose(),
@@ -72,11 +89,12 @@ export async function ops(): Promise<Result> {
       const fused = await contender("fused", compile(specs, c.fn));
       const unfused = await contender("unfused", compile(specs, c.fn, { fuse: "off" }));
       const comparison = await compare(fused, unfused);
+      for (const x of [fused, unfused]) await probe.session(`${c.name}, ${x.label}`, x.session, inputs);
       const figures = { fused_kernels: fused.kernels, unfused_kernels: unfused.kernels };
       rows.push({ name: c.name, shape: shapesText(c), comparison, figures });
       for (const x of [fused, unfused, ...Object.values(inputs)]) x.dispose();
     }
-    return { bench: "ops", adapter: adapterText(gpu), rows };
+    return deliver(options, rowsFound("ops", deviceOf(gpu), rows), probe);
   } finally {
     gpu.dispose();
   }

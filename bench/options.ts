@@ -1,13 +1,76 @@
+import { parseArgs } from "node:util";
+
 /** What is wrong with a command line. */
 export class Wrong extends Error {}
 
 /** Forms of options, for `parseArgs`. */
 export const string = { type: "string" } as const;
 export const flag = { type: "boolean", default: false } as const;
-export const plainOptions = { json: flag, help: { ...flag, short: "h" } } as const;
+export const plainOptions = {
+  ...{ json: flag, save: flag, out: string, profile: flag, trace: string },
+  help: { ...flag, short: "h" },
+} as const;
 export const sizeOptions = {
   ...{ layers: string, width: string, heads: string, vocab: string, batch: string, seq: string },
 } as const;
+
+/** Options of every benchmark. */
+export interface PlainOptions {
+  readonly json: boolean;
+  readonly help: boolean;
+  /** Time every kernel. */
+  readonly profile: boolean;
+  /** File for the profile's timeline. */
+  readonly trace: string | undefined;
+  /** Folder for the result. */
+  readonly out: string | undefined;
+  /** What the command line says besides: what was measured. */
+  readonly args: readonly string[];
+}
+
+/** Where results are kept. */
+export const resultsFolder = "bench/results";
+
+export const plainHelp = `  --save          keep the result under ${resultsFolder}, where \`bench -- report\` makes the tables of docs/performance.md from it
+  --out DIR       the same, in another folder
+  --profile       after that, GPU time of every kernel by phase, one compute pass a dispatch; exit code 1 where the adapter has
+                  no timestamp queries
+  --trace FILE    the same, and write when what happened (Chrome's trace format, opens in ui.perfetto.dev)
+  --json          stdout holds one JSON object alone
+  -h, --help      print this`;
+
+interface PlainValues {
+  readonly json: boolean;
+  readonly help: boolean;
+  readonly save: boolean;
+  readonly profile: boolean;
+  readonly out?: string | undefined;
+  readonly trace?: string | undefined;
+}
+
+export const plain = (v: PlainValues, args: readonly string[]): PlainOptions => ({
+  json: v.json,
+  help: v.help,
+  profile: v.profile || v.trace !== undefined,
+  trace: v.trace,
+  out: v.out ?? (v.save ? resultsFolder : undefined),
+  args: measured(args),
+});
+
+/** Arguments without those that only say what becomes of the result. */
+function measured(args: readonly string[]): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const [name, value] = (args[i] as string).split("=", 2);
+    if (name === "--out" || name === "--trace") i += value === undefined ? 1 : 0;
+    else if (!["--json", "--save", "--profile"].includes(args[i] as string)) out.push(args[i] as string);
+  }
+  return out;
+}
+
+/** The command line of a benchmark that has no options of its own, or what is wrong with it. */
+export const parsePlain = (args: readonly string[]): PlainOptions | string =>
+  parsed(() => plain(parseArgs({ args: [...args], options: plainOptions }).values, args));
 
 export function choice<const T extends string>(name: string, value: string, known: readonly T[]): T {
   if ((known as readonly string[]).includes(value)) return value as T;

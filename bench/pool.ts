@@ -1,9 +1,12 @@
 import { compile, dim, f32, type Gpu, openDevice } from "sinter";
 import { BufferPool, type Sizing, sizeClass } from "../src/runtime/pool.ts";
+import { deliver } from "./deliver.ts";
 import { makeTrainer, trainingStep } from "./gpt2-step.ts";
 import { noise } from "./measure.ts";
 import { command } from "./options.ts";
-import { adapterText } from "./report.ts";
+import { Probe } from "./probe.ts";
+import { profileStep } from "./profile-step.ts";
+import { type Device, deviceOf } from "./saved.ts";
 import { parseStep, type StepOptions, stepOptionsHelp } from "./step-options.ts";
 import { tableText } from "./table.ts";
 
@@ -109,11 +112,11 @@ export const pool = (args: readonly string[]): Promise<number> => command("pool"
 
 async function run(options: StepOptions): Promise<number> {
   const rows: PoolRow[] = [];
-  let adapter = "";
+  let device: Device = { key: "", text: "" };
   for (const user of Object.keys(users)) {
     for (const sizing of Object.keys(sizings)) {
       const gpu = await openDevice();
-      adapter = adapterText(gpu);
+      device = deviceOf(gpu);
       try {
         rows.push(await measure(gpu, user, sizing, options));
       } finally {
@@ -121,9 +124,10 @@ async function run(options: StepOptions): Promise<number> {
       }
     }
   }
-  const result = { bench: "pool", adapter, config: options.config, sizes: options.sizes, rows };
-  console.log(options.json ? JSON.stringify(result, null, 2) : `pool on ${adapter}\n${text(rows)}`);
-  return 0;
+  const probe = new Probe(options);
+  await profileStep(probe, options.sizes, options.dtype);
+  const result = { bench: "pool", adapter: device.text, config: options.config, sizes: options.sizes, rows };
+  return deliver(options, { bench: "pool", device, result, text: `pool on ${device.text}\n${text(rows)}` }, probe);
 }
 
 async function measure(gpu: Gpu, user: string, sizing: string, options: Options): Promise<PoolRow> {

@@ -1,5 +1,5 @@
-import type { Gpu } from "sinter";
 import type { Comparison } from "./measure.ts";
+import type { Device } from "./saved.ts";
 
 /** One line of a benchmark. */
 export interface Row {
@@ -16,8 +16,11 @@ export interface Result {
   readonly rows: readonly Row[];
 }
 
-export const adapterText = (gpu: Gpu): string =>
-  [gpu.adapterName, gpu.info?.description || gpu.info?.vendor].filter(Boolean).join(": ");
+/** What a benchmark of such lines delivers. */
+export const rowsFound = (bench: string, device: Device, rows: readonly Row[]) => {
+  const result: Result = { bench, adapter: device.text, rows };
+  return { bench, device, result, text: resultText(result) };
+};
 
 /** The result as a table: medians in milliseconds, and how many times faster the first is. */
 export function resultText({ bench, adapter, rows }: Result): string {

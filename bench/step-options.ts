@@ -2,10 +2,20 @@ import { parseArgs } from "node:util";
 import type { ConfigName, Gpt2Sizes } from "./gpt2-model.ts";
 import { configs } from "./gpt2-model.ts";
 import { dtypes, sizesOf } from "./gpt2-options.ts";
-import { choice, count, parsed, plainOptions, sizeOptions, string } from "./options.ts";
+import {
+  choice,
+  count,
+  type PlainOptions,
+  parsed,
+  plain,
+  plainHelp,
+  plainOptions,
+  sizeOptions,
+  string,
+} from "./options.ts";
 
 /** Options of benchmarks that run GPT-2's training step in several ways. */
-export interface StepOptions {
+export interface StepOptions extends PlainOptions {
   readonly config: ConfigName;
   readonly sizes: Gpt2Sizes;
   readonly dtype: (typeof dtypes)[number];
@@ -13,18 +23,15 @@ export interface StepOptions {
   readonly steps: number;
   /** Samples of each way, in turns. */
   readonly rounds: number;
-  readonly json: boolean;
-  readonly help: boolean;
 }
 
 export const stepOptionsHelp = (steps: number): string => `  --config NAME   tiny (default), small or distil
   --layers N  --width N  --heads N  --vocab N  --batch N  --seq N
                   change one size of the configuration
-  --dtype TYPE    f32 (default) or f16
+  --dtype TYPE    f32 (default), f16x3 or f16
   --steps N       steps of a sample, ${steps} by default
   --rounds N      samples of each way, 3 by default; their median counts
-  --json          stdout holds one JSON object alone
-  -h, --help      print this`;
+${plainHelp}`;
 
 /** The command line's options, or what is wrong with it. */
 export const parseStep = (args: readonly string[], steps: number): StepOptions | string =>
@@ -40,7 +47,6 @@ export const parseStep = (args: readonly string[], steps: number): StepOptions |
       dtype: choice("dtype", v.dtype ?? "f32", dtypes),
       steps: count("steps", v.steps ?? `${steps}`),
       rounds: count("rounds", v.rounds ?? "3"),
-      json: v.json,
-      help: v.help,
+      ...plain(v, args),
     };
   });

@@ -3,10 +3,12 @@ import { type EncodePasses, onePass } from "../src/runtime/encode.ts";
 import { bindInputs } from "../src/runtime/inputs.ts";
 import { makeCall, startCalls } from "../src/runtime/run.ts";
 import { encodeSteps, type Step } from "../src/runtime/storage.ts";
-import { makeTrainer, mixedTrainingStep, type Trainer, trainingStep } from "./gpt2-step.ts";
+import { deliver } from "./deliver.ts";
+import { makeTrainer, stepProgram, type Trainer } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
 import { command } from "./options.ts";
-import { adapterText } from "./report.ts";
+import { Probe } from "./probe.ts";
+import { deviceOf } from "./saved.ts";
 import { parseStep, type StepOptions, stepOptionsHelp } from "./step-options.ts";
 import { tableText } from "./table.ts";
 
@@ -46,15 +48,17 @@ export const submits = (args: readonly string[]): Promise<number> => command("su
 
 async function run(options: StepOptions): Promise<number> {
   const gpu = await openDevice();
+  const probe = new Probe(options);
   try {
-    const parts = [await measure(gpu, options, true), await measure(gpu, options, false)];
+    probe.require(gpu);
+    const parts = [await measure(gpu, options, true, probe), await measure(gpu, options, false, probe)];
     const rows = parts.flatMap((p) => p.rows);
     const { config, sizes, dtype, steps, rounds } = options;
-    const result = { bench: "submits", adapter: adapterText(gpu), config, sizes, dtype, steps, rounds, rows };
-    console.log(options.json ? JSON.stringify(result, null, 2) : `submits on ${result.adapter}\n${text(rows)}`);
+    const device = deviceOf(gpu);
+    const result = { bench: "submits", adapter: device.text, config, sizes, dtype, steps, rounds, rows };
     const wrong = parts.flatMap((p) => p.wrong);
-    for (const w of wrong) console.error(`bench submits: ${w}`);
-    return wrong.length ? 1 : 0;
+    const found = { bench: "submits", device, result, text: `submits on ${device.text}\n${text(rows)}`, wrong };
+    return deliver(options, found, probe);
   } finally {
     gpu.dispose();
   }
@@ -93,10 +97,10 @@ async function start({ inner, inputs }: Trainer, way: Way, read = false) {
   return { encodeMs, loss };
 }
 
-async function measure(gpu: Gpu, options: StepOptions, fused: boolean) {
+async function measure(gpu: Gpu, options: StepOptions, fused: boolean, probe: Probe) {
   const { sizes, dtype, rounds, steps } = options;
-  const program = dtype === "f16" ? mixedTrainingStep(sizes) : trainingStep(sizes);
-  const load = (): Promise<Trainer> => makeTrainer(gpu, sizes, program, undefined, fused ? undefined : "off");
+  const program = stepProgram(sizes, dtype);
+  const load = (): Promise<Trainer> => makeTrainer(gpu, sizes, program, undefined, fused ? {} : { fuse: "off" });
   const trainer = await load();
   const dispatches = trainer.inner.manifest.dispatches.length;
   const counts = fused ? [...submitCounts.filter((n) => n < dispatches), dispatches] : [1, dispatches];
@@ -119,6 +123,7 @@ async function measure(gpu: Gpu, options: StepOptions, fused: boolean) {
         s.encode.push(encode / steps);
       }
     }
+    if (probe.on) probe.add(fused ? "fused" : "unfused", await trainer.profile(5));
     const rows = samples.map(({ way, depth, ms, encode }): SubmitsRow => {
       const plain = samples.find((s) => s.way.submits === 1 && s.way.passes === "one" && s.depth === depth);
       const gain = median(plain?.ms ?? ms) / median(ms);

@@ -1,12 +1,15 @@
 import { type Gpu, openDevice, warmup as warmUp } from "sinter";
 import type { Manifest } from "../src/manifest/manifest.ts";
 import { loadManifest } from "../src/runtime/session.ts";
+import { deliver } from "./deliver.ts";
 import { timed } from "./gpt2-measure.ts";
 import { batchOf, configs, elements, hashWeights } from "./gpt2-model.ts";
-import { mixedTrainingStep, trainingStep } from "./gpt2-step.ts";
+import { stepProgram } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
 import { command } from "./options.ts";
-import { adapterText } from "./report.ts";
+import { Probe } from "./probe.ts";
+import { profileStep } from "./profile-step.ts";
+import { adapterText, type Device, deviceOf } from "./saved.ts";
 import { lazyFirstStep } from "./warmup-lazy.ts";
 import { bounds, help, parseWarmup, type WarmupBenchOptions } from "./warmup-options.ts";
 import { salts, unseenTexts } from "./warmup-texts.ts";
@@ -45,18 +48,20 @@ export const warmup = (args: readonly string[]): Promise<number> => command("war
 
 async function run(options: WarmupBenchOptions): Promise<number> {
   // Drivers look at these when they start.
-  process.env.MESA_SHADER_CACHE_DISABLE = "true";
-  process.env.__GL_SHADER_DISK_CACHE = "0";
-  const figures = await measure(options);
-  console.log(options.json ? JSON.stringify(figures, null, 2) : figuresText(figures));
-  const failures = options.check ? missed(figures) : [];
-  for (const f of failures) console.error(`bench warmup: ${f}`);
-  return failures.length ? 1 : 0;
+  if (!options.warm) Object.assign(process.env, { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0" });
+  const probe = new Probe(options);
+  const { figures, device } = await measure(options, probe);
+  const wrong = options.check ? missed(figures, options.warm) : [];
+  return deliver(options, { bench: "warmup", device, result: figures, text: figuresText(figures), wrong }, probe);
 }
 
-function missed({ ratio, software, first_over_steady: first }: WarmupFigures): string[] {
+function missed({ ratio, software, first_over_steady: first, concurrent_ms }: WarmupFigures, warm: boolean): string[] {
+  const most = warm ? bounds.warmMs : bounds.coldMs;
   return [
-    ...(!software && ratio > bounds.ratio
+    ...(!software && concurrent_ms > most
+      ? [`the warm-up takes ${concurrent_ms.toFixed(0)} ms, more than ${most}`]
+      : []),
+    ...(!software && !warm && ratio > bounds.ratio
       ? [`the concurrent warm-up takes ${ratio.toFixed(2)} of the sequential one, more than ${bounds.ratio}`]
       : []),
     ...(first > bounds.firstOverSteady
@@ -65,21 +70,35 @@ function missed({ ratio, software, first_over_steady: first }: WarmupFigures): s
   ];
 }
 
-async function measure({ config, dtype, rounds, concurrency }: WarmupBenchOptions): Promise<WarmupFigures> {
+interface Measured {
+  readonly figures: WarmupFigures;
+  readonly device: Device;
+}
+
+async function measure(options: WarmupBenchOptions, probe: Probe): Promise<Measured> {
+  const { config, dtype, rounds, concurrency, warm } = options;
   const sizes = configs[config];
-  const program = dtype === "f16" ? mixedTrainingStep(sizes) : trainingStep(sizes);
+  const program = stepProgram(sizes, dtype);
   const dataFor = values(sizes);
   const times = { concurrent: [], sequential: [], lazy: [], compile: [], compileSequential: [], first: [], steady: [] };
   const add = (name: keyof typeof times, ms: number): unknown => (times[name] as number[]).push(ms);
   const nextSalt = salts();
   let about = { adapter: "", software: false, pipelines: 0 };
-  for (let i = 0; i < rounds * modes.length; i++) {
+  let device: Device = { key: "", text: "" };
+  // With `warm` one more comes first, which fills the driver's cache.
+  for (let i = warm ? -1 : 0; i < rounds * modes.length; i++) {
     // Every mode is each of the three in turn: whatever slows the machine for a while slows all.
-    const mode = modes[(i + Math.floor(i / modes.length)) % modes.length] as (typeof modes)[number];
+    const mode = modes[(i + Math.floor(i / modes.length)) % modes.length] ?? "concurrent";
     const gpu = await openDevice();
+    device = deviceOf(gpu);
     try {
+      probe.require(gpu);
       const { manifest } = program.compiled({}, gpu.capabilities);
-      const m = unseenTexts(manifest, nextSalt());
+      const m = warm ? manifest : unseenTexts(manifest, nextSalt());
+      if (i < 0) {
+        await warmUp(gpu, m, { concurrency });
+        continue;
+      }
       about = { adapter: adapterText(gpu), software: gpu.capabilities.software, pipelines: m.kernels.length };
       if (mode === "lazy") {
         add("lazy", await lazyFirstStep(gpu, m, (name) => dataFor(name, m)));
@@ -97,13 +116,16 @@ async function measure({ config, dtype, rounds, concurrency }: WarmupBenchOption
     }
   }
   const of = (name: keyof typeof times): number => median(times[name]);
-  return {
+  await profileStep(probe, sizes, dtype);
+  const figures: WarmupFigures = {
     bench: "warmup",
     adapter: about.adapter,
     software: about.software,
     config,
     dtype,
-    caches: "texts of their own for each measurement; MESA_SHADER_CACHE_DISABLE=true, __GL_SHADER_DISK_CACHE=0",
+    caches: warm
+      ? "the driver's own, filled by a warm-up before"
+      : "texts of their own for each measurement; MESA_SHADER_CACHE_DISABLE=true, __GL_SHADER_DISK_CACHE=0",
     rounds,
     pipelines: about.pipelines,
     concurrent_ms: of("concurrent"),
@@ -116,6 +138,7 @@ async function measure({ config, dtype, rounds, concurrency }: WarmupBenchOption
     steady_ms: of("steady"),
     first_over_steady: of("first") / of("steady"),
   };
+  return { figures, device };
 }
 
 /** Until the last pipeline is compiled, and until all are primed. */

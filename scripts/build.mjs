@@ -22,6 +22,18 @@ for (const file of readdirSync(outDir, { recursive: true, encoding: "utf8" })) {
   if (rewritten !== text) writeFileSync(path, rewritten);
 }
 
+// Node 20 warns of imported JSON, and browsers want another type of it: tuning tables become modules, beside the data.
+const shipped = join(outDir, "src/tune/shipped.js");
+const asModules = readFileSync(shipped, "utf8").replace(
+  /import\("(\.\/tables\/\w+)\.json", \{ with: \{ type: "json" \} \}\)/g,
+  (_, table) => {
+    const data = readFileSync(join(outDir, `src/tune/${table}.json`), "utf8");
+    writeFileSync(join(outDir, `src/tune/${table}.js`), `export default ${JSON.stringify(JSON.parse(data))};\n`);
+    return `import("${table}.js")`;
+  },
+);
+writeFileSync(shipped, asModules);
+
 // Nobody debugs what was generated.
 const kernels = join(outDir, "kernels/generated");
 for (const file of readdirSync(kernels)) {

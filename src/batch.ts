@@ -6,7 +6,7 @@ import { flattenSpecs, type Trace } from "./frontend/trace.ts";
 import { measure } from "./frontend/values.ts";
 import { shapeEqual, sizeOf } from "./ir/dim.ts";
 import { typeText } from "./ir/graph.ts";
-import { cacheOf } from "./loaded.ts";
+import { cacheOf, type LoadTest } from "./loaded.ts";
 import type { Manifest, PortSpec } from "./manifest/manifest.ts";
 import { entryOf, plainValue, resultTree, rolesOf, valuesFor } from "./ports.ts";
 import type { Program } from "./program.ts";
@@ -16,6 +16,7 @@ import { checkOptions } from "./runtime/options.ts";
 import type { Session as RuntimeSession } from "./runtime/session.ts";
 import { GpuTensor, isGpuBuffer } from "./runtime/tensor.ts";
 import { toBytes } from "./runtime/values.ts";
+import { testDevice } from "./self-test.ts";
 import type { Session, SessionInput } from "./session.ts";
 import type { Results, RunInputs, StateName } from "./types.ts";
 
@@ -23,6 +24,8 @@ interface Run {
   readonly manifest: Manifest;
   /** The session that runs it; undefined for a program that the batch loads itself. */
   readonly session: RuntimeSession | undefined;
+  /** With the load of such a program: whether the device computes its kernels rightly. */
+  readonly test?: LoadTest;
   readonly inputs: ReadonlyMap<string, unknown>;
   readonly handles: ReadonlyMap<string, BatchTensor>;
 }
@@ -67,11 +70,11 @@ export class Batch {
     const { traced } = target;
     const values = valuesFor(traced, rolesOf(traced.graph), "data", inputs);
     for (const [path, v] of values) this.#checkHandle(path, v);
-    const { manifest, session } =
+    const { manifest, session, test }: Pick<Run, "manifest" | "session" | "test"> =
       "inner" in target ? ofSession(this.gpu, target) : this.#ofProgram(target, values, options.dims);
     const handles = new Map([...manifest.outputs, ...manifest.state].map((p) => [p.name, new BatchTensor(this, p)]));
     const own = new Map(manifest.inputs.map((port) => [port.name, snapshot(port, values.get(port.name))]));
-    this.#runs.push({ manifest, session, inputs: own, handles });
+    this.#runs.push({ manifest, session, inputs: own, handles, ...(test && { test }) });
     return resultTree(traced, (name) => handles.get(name));
   }
 
@@ -88,9 +91,13 @@ export class Batch {
         },
       );
     }
+    const dims = dimsFrom(traced, program, values, known);
+    const again = () => program.compiled(dims, this.gpu.capabilities);
+    const compiled = again();
     return {
       session: undefined,
-      manifest: program.compiled(dimsFrom(traced, program, values, known), this.gpu.capabilities).manifest,
+      manifest: compiled.manifest,
+      test: () => testDevice(this.gpu, compiled, again),
     };
   }
 
@@ -115,8 +122,9 @@ export class Batch {
     this.#submitted = true;
     this.gpu.check();
     const cache = cacheOf(this.gpu);
-    const held = this.#runs.filter((r) => !r.session).map((r) => r.manifest);
-    const loads = new Map(held.map((m) => [m, cache.hold(m)]));
+    const own = this.#runs.filter((r) => !r.session);
+    const held = own.map((r) => r.manifest);
+    const loads = new Map(own.map((r) => [r.manifest, cache.hold(r.manifest, r.test)]));
     try {
       const batch = new RuntimeBatch(this.gpu);
       for (const run of this.#runs) {

@@ -4,7 +4,7 @@ export type { DType } from "./base/dtype.ts";
 export { Batch } from "./batch.ts";
 export { BatchTensor } from "./batch-tensor.ts";
 export * from "./frontend/index.ts";
-export type { EdgeReport, ExplainReport, KernelReport } from "./fuse/explain.ts";
+export type { ApartReport, EdgeReport, ExplainReport, KernelReport } from "./fuse/explain.ts";
 export {
   type Dim,
   dim,
@@ -21,6 +21,7 @@ export {
 export type { Graph } from "./ir/graph.ts";
 export type { Manifest } from "./manifest/manifest.ts";
 export type { ManifestSet } from "./manifest/set.ts";
+export type { AdapterIdentity, FusionChoice, KernelChoice, Tuning, TuningTable } from "./manifest/tuning.ts";
 export type { MemoryReport, MemoryRow } from "./plan/memory.ts";
 export { profile } from "./profile.ts";
 export type { ProfileReport, ProfileRow, ProfileSum } from "./profile-report.ts";

@@ -1,6 +1,10 @@
 import type { Manifest } from "./manifest/manifest.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { loadManifest, type Session } from "./runtime/session.ts";
+import type { Fallback } from "./runtime/warmup.ts";
+
+/** Tests the device while a program is loaded; gives what to load instead where it fails. */
+export type LoadTest = () => Promise<Fallback | undefined>;
 
 interface Entry {
   readonly session: Promise<Session>;
@@ -20,8 +24,8 @@ class LoadedPrograms {
   }
 
   /** The program, loaded now if it is not; it stays until it was released as often. */
-  hold(manifest: Manifest): Promise<Session> {
-    const entry = this.#entries.get(manifest) ?? { session: loadManifest(this.#gpu, manifest), users: 0 };
+  hold(manifest: Manifest, test?: LoadTest): Promise<Session> {
+    const entry = this.#entries.get(manifest) ?? { session: loadManifest(this.#gpu, manifest, {}, { test }), users: 0 };
     entry.users++;
     this.#entries.delete(manifest);
     this.#entries.set(manifest, entry);

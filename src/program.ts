@@ -3,17 +3,21 @@ import { type Compiled, type CompileOptions as CompilerOptions, compileGraph } f
 import { checkDims, type Dims, dimsText, requireDims } from "./frontend/dims.ts";
 import { enter } from "./frontend/enter.ts";
 import { oneOf, readOptions } from "./frontend/options.ts";
+import { withPrecision } from "./frontend/precision.ts";
 import { type Trace, type Traced, type TraceOptions, trace } from "./frontend/trace.ts";
 import { type ExplainReport, makeReport } from "./fuse/explain.ts";
 import { bindGraph, type Graph, graphDims } from "./ir/graph.ts";
+import { type ProductPrecision, productPrecisions } from "./ir/ops/contraction.ts";
 import { print } from "./ir/print.ts";
 import type { Capabilities, Manifest } from "./manifest/manifest.ts";
 import { type ManifestSet, makeManifestSet } from "./manifest/set.ts";
+import type { TuningTable } from "./manifest/tuning.ts";
 import { type MemoryReport, memoryReport } from "./plan/memory.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { profiles } from "./runtime/profiles.ts";
 import type { Span } from "./runtime/timeline.ts";
 import { type LoadOptions, loadProgram, type Session } from "./session.ts";
+import { checkTuningTable } from "./tune/table.ts";
 import type { InputName, StateName } from "./types.ts";
 
 type FuseMode = NonNullable<CompilerOptions["fuse"]>;
@@ -23,6 +27,15 @@ const modes: readonly FuseMode[] = ["profit", "legal", "off"];
 export interface CompileOptions<W extends string = string, D extends string = string> extends TraceOptions<W, D> {
   /** Which fusions to make: those that pay by measurement (`profit`, default), all that are legal, or none. */
   readonly fuse?: FuseMode;
+  /**
+   * Let independent kernels share a dispatch where they would leave a GPU partly idle one by one. Default true, with `profit`.
+   */
+  readonly bundles?: boolean;
+  /**
+   * How products of f32 are computed that do not say it themselves, gradients' included: `"f16x3"` lets devices with matrix units use
+   * them, as accurately as `"f32"`, the default, but for infinities. Others compute in f32 either way.
+   */
+  readonly precision?: ProductPrecision;
 }
 
 /** What {@link Program.manifest} compiles for. */
@@ -32,6 +45,8 @@ export interface ManifestOptions {
   /** The device to compile for; by default what WebGPU guarantees everywhere, which runs on all. */
   readonly capabilities?: Capabilities;
   readonly fuse?: FuseMode;
+  /** Measurements to choose variants and fusions by; none by default, so that what is built ahead can be built again. */
+  readonly tuning?: TuningTable;
 }
 
 export interface ManifestSetOptions extends Omit<ManifestOptions, "dims"> {
@@ -46,6 +61,19 @@ export interface ExplainOptions {
   /** The device to plan for; by default what WebGPU guarantees everywhere. */
   readonly capabilities?: Capabilities;
   readonly fuse?: FuseMode;
+  /** Measurements to choose variants and fusions by; none by default, so that what is built ahead can be built again. */
+  readonly tuning?: TuningTable;
+}
+
+const ids = new WeakMap<TuningTable, number>();
+let tables = 0;
+
+/** What tells tuning tables apart in keys. */
+function idOf(table: TuningTable | undefined): number {
+  if (!table) return 0;
+  const id = ids.get(table) ?? ++tables;
+  ids.set(table, id);
+  return id;
 }
 
 /** Manifests kept for programs that run at changing sizes. */
@@ -60,6 +88,7 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
   /** @internal */
   readonly traced: Trace;
   readonly #fuse: FuseMode;
+  readonly #bundles: Pick<CompilerOptions, "bundles">;
   readonly #compiled = new Map<string, Compiled & { readonly span: Span }>();
   /** @internal When it was traced. */
   readonly span: Span;
@@ -67,12 +96,14 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
   declare readonly types: { readonly specs: S; readonly result: R; readonly weights: W; readonly donated: D };
 
   /** @internal Use {@link compile}. */
-  constructor(traced: Trace, fuse: FuseMode, began: number) {
+  constructor(traced: Trace, { fuse, bundles = true }: { fuse: FuseMode; bundles?: boolean }, began: number) {
     this.span = { lane: "trace", name: "trace", began, ended: performance.now() };
     this.graph = traced.graph;
     this.dims = graphDims(traced.graph);
     this.traced = traced;
     this.#fuse = fuse;
+    // Where bundles are not refused, the fusion mode and the device decide.
+    this.#bundles = bundles ? {} : { bundles };
   }
 
   /** The graph with every named dim replaced by its size. Fails with `unbound-dim`, `unknown-dim` or where sizes clash. */
@@ -86,14 +117,14 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
   compiled(
     dims: Dims,
     capabilities: Capabilities,
-    fuse: FuseMode = this.#fuse,
-    guard = 0,
+    options: Pick<CompilerOptions, "fuse" | "guard" | "tuning"> = {},
   ): Compiled & { readonly span: Span } {
-    const key = JSON.stringify([Object.entries(dims).sort(), capabilities, fuse, guard]);
+    const { fuse = this.#fuse, guard = 0, tuning } = options;
+    const key = JSON.stringify([Object.entries(dims).sort(), capabilities, fuse, guard, idOf(tuning)]);
     const known = this.#compiled.get(key);
     this.#compiled.delete(key);
     const began = performance.now();
-    const make = () => compileGraph(this.bind(dims), capabilities, { fuse, guard });
+    const make = () => compileGraph(this.bind(dims), capabilities, { fuse, guard, tuning, ...this.#bundles });
     const made = known ?? {
       ...make(),
       span: { lane: "compile" as const, name: "graph to WGSL and plan", began, ended: performance.now() },
@@ -117,12 +148,18 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
   manifest(options?: ManifestOptions | ManifestSetOptions): Manifest | ManifestSet {
     const several = Array.isArray(options?.dims) ? (options.dims as readonly Dims[]) : undefined;
     const given = (several ? { ...options, dims: undefined } : options) as ManifestOptions | undefined;
-    const o = readOptions("manifest", given, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
+    const o = readOptions("manifest", given, {
+      dims: undefined,
+      capabilities: undefined,
+      fuse: this.#fuse,
+      tuning: undefined,
+    });
     const fuse = oneOf("manifest", "fuse", o.fuse, modes);
+    const tuning = o.tuning && checkTuningTable(o.tuning);
     const at = (sizes: Dims): Manifest => {
       const dims = checkDims(sizes, this.dims.keys());
       requireDims(dims, this.dims.keys(), (missing) => `bind them: manifest({ dims: { ${missing} } })`);
-      return this.compiled(dims, o.capabilities ?? profiles.base, fuse).manifest;
+      return this.compiled(dims, o.capabilities ?? profiles.base, { fuse, tuning }).manifest;
     };
     if (!several) return at(o.dims ?? {});
     if (several.length === 0)
@@ -135,14 +172,17 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
    * fuse. `String(report)` is a table.
    */
   explain(options?: ExplainOptions): ExplainReport {
-    const o = readOptions("explain", options, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
+    const o = readOptions("explain", options, {
+      dims: undefined,
+      capabilities: undefined,
+      fuse: this.#fuse,
+      tuning: undefined,
+    });
     const given = checkDims(o.dims ?? {}, this.dims.keys());
     const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
-    const { report } = this.compiled(
-      { ...given, ...assumed },
-      o.capabilities ?? profiles.base,
-      oneOf("explain", "fuse", o.fuse, modes),
-    );
+    const fuse = oneOf("explain", "fuse", o.fuse, modes);
+    const tuning = o.tuning && checkTuningTable(o.tuning);
+    const { report } = this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, { fuse, tuning });
     if (Object.keys(assumed).length === 0) return report;
     return makeReport({
       ...report,
@@ -155,11 +195,18 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
    * tensor with its place and the dispatches that need it. `String(report)` is a table, `report.svg()` a drawing.
    */
   memory(options?: ExplainOptions): MemoryReport {
-    const o = readOptions("memory", options, { dims: undefined, capabilities: undefined, fuse: this.#fuse });
+    const o = readOptions("memory", options, {
+      dims: undefined,
+      capabilities: undefined,
+      fuse: this.#fuse,
+      tuning: undefined,
+    });
     const given = checkDims(o.dims ?? {}, this.dims.keys());
     const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
     const fuse = oneOf("memory", "fuse", o.fuse, modes);
-    return memoryReport(this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, fuse).manifest);
+    const tuning = o.tuning && checkTuningTable(o.tuning);
+    const { manifest } = this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, { fuse, tuning });
+    return memoryReport(manifest);
   }
 
   /**
@@ -195,9 +242,13 @@ export function compile<const S, R, const W extends InputName<S> = never, const 
       weights: [] as readonly W[],
       donate: [] as readonly D[],
       fuse: "profit" as FuseMode,
+      precision: "f32" as ProductPrecision,
+      bundles: true,
     });
     const fuse = oneOf("compile", "fuse", o.fuse, modes);
+    const precision = oneOf("compile", "precision", o.precision, productPrecisions);
     const began = performance.now();
-    return new Program<S, R, W, D>(trace(specs, fn, o), fuse, began);
+    const traced = withPrecision(precision === "f32" ? undefined : precision, () => trace(specs, fn, o));
+    return new Program<S, R, W, D>(traced, { fuse, bundles: o.bundles }, began);
   });
 }

@@ -7,6 +7,7 @@ import { isBranch, joinPath } from "./frontend/tree.ts";
 import type { ExplainReport } from "./fuse/explain.ts";
 import type { Graph } from "./ir/graph.ts";
 import type { PortSpec } from "./manifest/manifest.ts";
+import type { Tuning } from "./manifest/tuning.ts";
 import { entryOf, plainValues, type Roles, resultTrees, rolesOf, valuesFor } from "./ports.ts";
 import type { Program } from "./program.ts";
 import { checkGpu, type Gpu } from "./runtime/gpu.ts";
@@ -15,6 +16,8 @@ import { loadManifest, type RunOptions, type Session as RuntimeSession } from ".
 import type { GpuTensor } from "./runtime/tensor.ts";
 import type { Span } from "./runtime/timeline.ts";
 import type { WarmupOptions } from "./runtime/warmup.ts";
+import { testDevice } from "./self-test.ts";
+import { tableFor } from "./tune/choose.ts";
 import type { NamedInputs, Results, RunInputs, Value } from "./types.ts";
 
 interface LoadBase extends WarmupOptions {
@@ -24,6 +27,8 @@ interface LoadBase extends WarmupOptions {
   readonly strict?: boolean | undefined;
   /** Overrides the program's own choice. */
   readonly fuse?: "profit" | "legal" | "off" | undefined;
+  /** The measurements to choose variants of kernels and fusions by; default what the device was opened with. */
+  readonly tuning?: Tuning | undefined;
 }
 
 /** `weights` and `state` are trees of values for the inputs that the program was compiled to take there. */
@@ -162,6 +167,7 @@ export async function loadProgram(
     signal: undefined,
     store: undefined,
     fuse: undefined,
+    tuning: undefined,
   });
   checkGpu("load", gpu);
   const dims = checkDims(o.dims ?? {}, program.dims.keys());
@@ -170,19 +176,35 @@ export async function loadProgram(
   const roles = rolesOf(program.graph);
   const weights = valuesFor(program.traced, roles, "weight", o.weights);
   const state = valuesFor(program.traced, roles, "state", o.state);
-  const { manifest, report, span } = program.compiled(dims, gpu.capabilities, fuse, gpu.checkMemory ? 256 : 0);
+  const table = tableFor(gpu, o.tuning ?? gpu.tuning);
+  const tuning = table instanceof Promise ? await table : table;
+  const guard = gpu.checkMemory ? 256 : 0;
+  const compiled = () => program.compiled(dims, gpu.capabilities, { fuse, guard, tuning });
+  let made = compiled();
+  const { manifest } = made;
   const { onProgress, concurrency, strict, signal, store } = o;
   const began = performance.now();
-  const inner = await loadManifest(gpu, manifest, {
-    weights: plainValues(manifest.weights, weights),
-    state: plainValues(manifest.state, state),
-    onProgress,
-    concurrency,
-    strict,
-    signal,
-    store,
-  });
-  const name = `${manifest.kernels.length} pipelines, memory, weights and state`;
+  const test = async () => {
+    const fallback = await testDevice(gpu, made, compiled);
+    if (fallback) made = fallback.compiled as typeof made;
+    return fallback;
+  };
+  const inner = await loadManifest(
+    gpu,
+    manifest,
+    {
+      weights: plainValues(manifest.weights, weights),
+      state: plainValues(manifest.state, state),
+      onProgress,
+      concurrency,
+      strict,
+      signal,
+      store,
+    },
+    { test },
+  );
+  const { report, span } = made;
+  const name = `${made.manifest.kernels.length} pipelines, memory, weights and state`;
   const load: Span = { lane: "compile", name, began, ended: performance.now() };
   return new Session(program, dims, inner, { report, spans: [program.span, span, load] });
 }

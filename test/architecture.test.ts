@@ -28,9 +28,10 @@ const floors: Readonly<Record<string, readonly string[]>> = {
   wgsl: ["base", "manifest", "ir", "passes", "fuse"],
   plan: ["base", "manifest", "ir", "passes", "fuse", "wgsl"],
   runtime: ["base", "manifest"],
+  tune: ["base", "manifest", "ir", "passes", "fuse", "wgsl", "plan", "runtime"],
   nn: ["base", "ir", "frontend"],
   node: ["base", "manifest", "runtime", "."],
-  ".": ["base", "manifest", "ir", "frontend", "passes", "fuse", "wgsl", "plan", "runtime"],
+  ".": ["base", "manifest", "ir", "frontend", "passes", "fuse", "wgsl", "plan", "runtime", "tune"],
 };
 
 const roomOf = (file: string): string => (file.includes("/") ? file.slice(0, file.indexOf("/")) : ".");

@@ -109,6 +109,14 @@ The manifest was compiled for a device with shader-f16 or subgroups, and runs on
 (\`manifest({ capabilities: gpu.capabilities })\`) or for the \`base\` profile, which runs everywhere. Library kernels choose by themselves.`,
     },
     {
+      code: "feature-faulty",
+      summary: "a warning: the device computes wrong numbers with a feature that it offers",
+      text: `
+Kernels with subgroups or subgroup matrices are tested on small data while the first program that uses them is loaded. Where a driver gives wrong numbers the program
+is compiled again without the feature before \`load\` resolves, and so is everything after it on that device; a warm-up reports the event \`warning\`, and without a
+listener the warning is on the console. Nothing needs to be done: results are right, and slower until the driver or the browser is updated.`,
+    },
+    {
       code: "device-too-small",
       summary: "a program compiled for a larger device",
       text: `

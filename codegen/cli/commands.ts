@@ -85,6 +85,28 @@ export const commands: readonly CommandText[] = [
     load: () => import("./commands/explain.ts"),
   },
   {
+    name: "tune",
+    args: "<what...>",
+    summary: "measure which kernel variants and fusions are fastest on this adapter",
+    description:
+      "Compiles programs (a module, or FILE#EXPORT) and kernels (kernel files, or names) for an adapter, times every variant of every kernel on random data of its real shapes, and what fusions gain. A variant wins that gives the same numbers in at least 3 % less time. The table is stored after each kernel; run again, it goes on from there.",
+    options: [
+      ["--out <file>", "the table; by default sinter-tuning.json"],
+      ["--adapter <name>", "gpu, lavapipe or swiftshader; by default a GPU if there is one"],
+      ["--dims <sizes>", "sizes of named dims, as in rows=128,cols=768; else their hints"],
+      ["--budget <seconds>", "begin no further kernel after this time; by default 300"],
+      ["--again", "measure again what the table has"],
+      ["--no-fusions", "time kernels only"],
+      config,
+    ],
+    examples: [
+      ["sinter tune src/model.ts#step", "one program"],
+      ["sinter tune softmax layerNorm --out h200.json", "kernels of the config's files, by their names"],
+      ["sinter tune src/model.ts --dims T=512 --budget 60", "for a minute"],
+    ],
+    load: () => import("./commands/tune.ts"),
+  },
+  {
     name: "doctor",
     summary: "show adapters, their features and what is installed",
     description:

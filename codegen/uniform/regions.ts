@@ -65,7 +65,7 @@ export function kernelsAt(graph: Graph, capabilities: Capabilities, anywhere: bo
   // Scalars are words of the argument block and take no binding.
   const roomy = { ...limits, maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage + scalars };
   const unlimited = { maxStorageBufferBindingSize: 2 ** 40, maxBufferSize: 2 ** 40 };
-  const { regions } = fuse(graph, { ...capabilities, limits: { ...roomy, ...unlimited } }, "legal");
+  const { regions } = fuse(graph, { ...capabilities, limits: { ...roomy, ...unlimited } }, "legal", undefined, true);
   const ports = portsOf(graph);
   const scratch: Node[] = [];
   // What a kernel of the user's replaces lies where the new value does.

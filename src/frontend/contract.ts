@@ -1,10 +1,14 @@
 import { fail } from "../base/diagnostic.ts";
 import { type Dim, dimText, shapeText } from "../ir/dim.ts";
 import { type GraphBuilder, type Node, typeText } from "../ir/graph.ts";
+import type { ProductPrecision } from "../ir/ops/contraction.ts";
 import { mayEqual } from "../ir/ops/infer.ts";
 import { enter } from "./enter.ts";
 import { readOptions } from "./options.ts";
+import { precisionAttr } from "./precision.ts";
 import { node, type Tensor, wrap } from "./tensor.ts";
+
+export type { ProductPrecision };
 
 /** Options of {@link matmul}. */
 export interface MatmulOptions {
@@ -12,6 +16,11 @@ export interface MatmulOptions {
   readonly transposeA?: boolean;
   /** Use `b` with its last two axes exchanged. */
   readonly transposeB?: boolean;
+  /**
+   * How a product of f32 is computed, and those of its gradients: `"f16x3"` lets devices with matrix units of halves use them, in three
+   * products whose sum is as accurate as one in f32; a product with an infinity in it may then be NaN. By default what the program was compiled with.
+   */
+  readonly precision?: ProductPrecision;
 }
 
 /**
@@ -21,7 +30,7 @@ export interface MatmulOptions {
  */
 export function matmul(a: Tensor, b: Tensor, options?: MatmulOptions): Tensor {
   return enter((g) => {
-    const o = readOptions("matmul", options, { transposeA: false, transposeB: false });
+    const o = readOptions("matmul", options, { transposeA: false, transposeB: false, precision: undefined });
     const [x, y] = [node("matmul", a, "a"), node("matmul", b, "b")];
     for (const [n, name] of [
       [x, "a"],
@@ -38,7 +47,7 @@ export function matmul(a: Tensor, b: Tensor, options?: MatmulOptions): Tensor {
     const left = row ? withShape(g, x, [1, x.type.shape[0] as Dim]) : o.transposeA ? swapLast(g, x) : x;
     const right = column ? withShape(g, y, [y.type.shape[0] as Dim, 1]) : o.transposeB ? swapLast(g, y) : y;
     if (row || column) requireContractible([x, y], left.type.shape.at(-1) as Dim, right.type.shape.at(-2) as Dim);
-    const out = g.add("matmul", [left, right]);
+    const out = g.add("matmul", [left, right], precisionAttr("matmul", o.precision));
     if (!row && !column) return wrap(out);
     const shape = [...out.type.shape];
     if (column) shape.splice(-1, 1);

@@ -12,7 +12,7 @@ export {
   type KernelVariantOptions,
 } from "./define-kernel.ts";
 export * from "./dynamic.ts";
-export { einsum } from "./einsum.ts";
+export { type EinsumOptions, einsum } from "./einsum.ts";
 export {
   type Elementwise,
   elementwise,

@@ -1,6 +1,7 @@
 import type { Node } from "../ir/graph.ts";
 import { type Fuser, storedSet } from "./fuser.ts";
 import type { Group } from "./groups.ts";
+import { keepApart, pays, repeatText } from "./measured.ts";
 import { isExpensive } from "./profit.ts";
 import { bytesOf, countOf, isElementwise, isStored } from "./pull.ts";
 
@@ -40,6 +41,11 @@ export function cheaperAgain(
     const instead = size(extra) + reads.reduce((p, x) => p + x, 0);
     // A tie is worth it: it spares memory, and kernels that read the same merge.
     if (size(extra) >= bytesOf(n) || instead > storing * 1.05) continue;
+    const name = (): string => repeatText(n, readers);
+    if (!pays(f, name)) {
+      keepApart(f, n, name());
+      continue;
+    }
     for (const x of through) again.add(x);
     for (const x of extra) stored.add(x);
     stored.delete(n);

@@ -3,7 +3,8 @@ import { rowOf } from "../ir/ops.ts";
 import type { Phase } from "../ir/phase.ts";
 import type { Refusal } from "./fuser.ts";
 import { bytesOf, isStored, storesOf } from "./pull.ts";
-import type { Region } from "./region.ts";
+import type { Bundle, Region } from "./region.ts";
+import { flopsOf, phaseOfBundle } from "./work.ts";
 
 export interface TensorTraffic {
   readonly name: string;
@@ -13,10 +14,14 @@ export interface TensorTraffic {
 /** One kernel: what it computes, reads and writes. */
 export interface KernelReport {
   readonly name: string;
+  /** `bundle` where independent kernels of several families share the dispatch. */
   readonly family: string;
+  /** Of a bundle, those of its parts with ` | ` between them. */
   readonly variant: string;
   /** Ops computed, in order; producers that were pulled in included. */
   readonly ops: readonly string[];
+  /** The independent kernels that share the dispatch; absent for one that has it to itself. */
+  readonly parts?: readonly KernelPart[];
   readonly reads: readonly TensorTraffic[];
   readonly writes: readonly TensorTraffic[];
   readonly bytesRead: number;
@@ -31,6 +36,9 @@ export interface KernelReport {
   readonly place?: string;
 }
 
+/** One of several kernels in a dispatch. */
+export type KernelPart = Pick<KernelReport, "family" | "variant" | "ops" | "workgroups" | "flops" | "phase">;
+
 /** A tensor that goes through memory between two kernels, and why the reader was not fused into the writer. */
 export interface EdgeReport {
   readonly from: string;
@@ -38,6 +46,13 @@ export interface EdgeReport {
   readonly op: string;
   readonly bytes: number;
   readonly reason: string;
+  readonly detail: string;
+}
+
+/** A node that a kernel could compute, and does not because that was measured to be slower. */
+export interface ApartReport {
+  readonly op: string;
+  readonly shape: readonly number[];
   readonly detail: string;
 }
 
@@ -51,8 +66,12 @@ export interface ExplainReport {
   /** Kernels that run once at load. */
   readonly setup: readonly KernelReport[];
   readonly edges: readonly EdgeReport[];
+  /** Fusions that a tuning table speaks against. */
+  readonly apart: readonly ApartReport[];
   readonly totals: {
+    /** Those that share a dispatch counted one by one. */
     readonly kernels: number;
+    readonly dispatches: number;
     readonly setupKernels: number;
     readonly bytesMoved: number;
     readonly bytesSaved: number;
@@ -81,33 +100,43 @@ export function evaluated(region: Region): Node[] {
   return out.sort((a, b) => a.id - b.id);
 }
 
-export function reportKernel(
-  region: Region,
-  name: string,
-  variant: string,
-  workgroups: readonly number[],
-): Omit<KernelReport, "phase" | "flops"> {
-  const nodes = evaluated(region);
+/** A kernel as the report shows it: what shares a dispatch has parts, in the order of the regions. */
+interface Written {
+  readonly variant: string;
+  readonly workgroups: readonly number[];
+  readonly parts?: readonly Written[];
+}
+
+export function reportKernel(bundle: Bundle, name: string, kernel: Written, phaseOf: (n: Node) => Phase): KernelReport {
+  const nodes = bundle.flatMap(evaluated);
   const traffic = (n: Node): TensorTraffic => ({ name: nameOf(n), bytes: bytesOf(n) });
-  const reads = region.inputs.map(traffic);
-  const writes = region.outputs.map(traffic);
+  const reads = [...new Set(bundle.flatMap((r) => r.inputs))].map(traffic);
+  const writes = bundle.flatMap((r) => r.outputs).map(traffic);
   const sum = (list: readonly TensorTraffic[]): number => list.reduce((s, t) => s + t.bytes, 0);
   const apart = nodes.reduce(
     (s, n) => s + bytesOf(n) + n.args.reduce((p, a) => p + (a.op === "const" ? 0 : bytesOf(a)), 0),
     0,
   );
-  const at = [...region.anchors, ...region.members].find((n) => n.place)?.place;
+  const at = bundle.flatMap((r) => [...r.anchors, ...r.members]).find((n) => n.place)?.place;
+  const families = new Set(bundle.map((r) => r.family));
+  const part = (r: Region, { variant, workgroups }: Written): KernelPart => ({
+    ...{ family: r.family, variant, workgroups },
+    ...{ ops: evaluated(r).map(opName), flops: flopsOf(r), phase: phaseOfBundle([r], phaseOf) },
+  });
   return {
     name,
-    family: region.family,
-    variant,
+    family: families.size === 1 ? (bundle[0] as Region).family : "bundle",
+    variant: kernel.variant,
     ops: nodes.map(opName),
+    ...(kernel.parts && { parts: kernel.parts.map((k, i) => part(bundle[i] as Region, k)) }),
     reads,
     writes,
     bytesRead: sum(reads),
     bytesWritten: sum(writes),
     bytesSaved: Math.max(0, apart - sum(reads) - sum(writes)),
-    workgroups,
+    workgroups: kernel.workgroups,
+    flops: bundle.reduce((n, r) => n + flopsOf(r), 0),
+    phase: phaseOfBundle(bundle, phaseOf),
     ...(at ? { place: `${at.file}:${at.line}` } : {}),
   };
 }
@@ -128,15 +157,14 @@ const starts: Readonly<Record<string, string>> = {
 };
 
 export function reportEdges(
-  regions: readonly Region[],
+  bundles: readonly Bundle[],
   names: readonly string[],
   refusals: ReadonlyMap<Node, Refusal>,
 ): EdgeReport[] {
   const writer = new Map<Node, number>();
-  regions.forEach((r, i) => {
-    for (const n of r.outputs) writer.set(n, i);
-  });
-  return regions.flatMap((r, i) =>
+  const regions = bundles.flatMap((bundle, i) => bundle.map((r) => [r, i] as const));
+  for (const [r, i] of regions) for (const n of r.outputs) writer.set(n, i);
+  return regions.flatMap(([r, i]) =>
     r.inputs.flatMap((n) => {
       const writers = new Set((writer.has(n) ? [n] : storesOf(n)).flatMap((s) => writer.get(s) ?? []));
       writers.delete(i);
@@ -165,7 +193,8 @@ function firstReader(region: Region, n: Node): Node {
 export function makeReport(data: Omit<ExplainReport, "totals" | "text" | "toString">): ExplainReport {
   const all = [...data.setup, ...data.kernels];
   const totals = {
-    kernels: data.kernels.length,
+    kernels: data.kernels.reduce((n, k) => n + (k.parts?.length ?? 1), 0),
+    dispatches: data.kernels.length,
     setupKernels: data.setup.length,
     bytesMoved: data.kernels.reduce((s, k) => s + k.bytesRead + k.bytesWritten, 0),
     bytesSaved: all.reduce((s, k) => s + k.bytesSaved, 0),
@@ -182,7 +211,7 @@ function render(data: Omit<ExplainReport, "totals" | "text" | "toString">, total
   const row = (k: KernelReport): string[] => [
     k.name,
     k.variant,
-    shorten(k.ops),
+    (k.parts ?? [k]).map((part) => shorten(part.ops)).join(" | "),
     size(k.bytesRead),
     size(k.bytesWritten),
     size(k.bytesSaved),
@@ -194,15 +223,18 @@ function render(data: Omit<ExplainReport, "totals" | "text" | "toString">, total
       .map((t, c) => (c < 3 ? t.padEnd(widths[c] as number) : t.padStart(widths[c] as number)))
       .join("  ")
       .trimEnd();
+  const shared = totals.dispatches < totals.kernels ? ` in ${totals.dispatches} dispatches` : "";
   const once = data.setup.length ? ` and ${data.setup.length} once at load` : "";
   return [
     ...data.notes,
-    `${data.graphOps} ops → ${totals.kernels} ${totals.kernels === 1 ? "kernel" : "kernels"} a run${once}; ${size(totals.bytesMoved)} moved, ${size(totals.bytesSaved)} saved`,
+    `${data.graphOps} ops → ${totals.kernels} ${totals.kernels === 1 ? "kernel" : "kernels"}${shared} a run${once}; ${size(totals.bytesMoved)} moved, ${size(totals.bytesSaved)} saved`,
     "",
     line(header),
     ...body.map(line),
     ...(data.edges.length ? ["", "not fused:"] : []),
     ...data.edges.map((e) => `  ${e.from} → ${e.to} (${size(e.bytes)}, at ${e.op}) ${e.reason}: ${e.detail}`),
+    ...(data.apart.length ? ["", "not fused, as measured:"] : []),
+    ...data.apart.map((a) => `  ${a.op} [${a.shape.join(", ")}]: ${a.detail}`),
     "",
   ].join("\n");
 }

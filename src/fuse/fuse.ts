@@ -2,14 +2,18 @@ import { type Graph, GraphBuilder, type Node, usersOf } from "../ir/graph.ts";
 import { attentionKernels } from "../ir/ops/attention-type.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import type { TuningTable } from "../manifest/tuning.ts";
 import { cheaperAgain } from "./again.ts";
 import { BindingCount } from "./bindings.ts";
 import { type FuseMode, type Fuser, type Refusal, storedSet } from "./fuser.ts";
 import { type Group, Grouping } from "./groups.ts";
 import { home } from "./home.ts";
 import { absorb, joinRow, ride } from "./join.ts";
+import { type Measured, measuredBy } from "./measured.ts";
 import { mergeSiblings } from "./merge.ts";
 import { shareExpensive } from "./profit.ts";
+import { findPrologues } from "./prologue.ts";
+import { joinProduct, rideUpdate } from "./prologue-join.ts";
 import { isAnchor, isElementwise, isStored, isZero, shapeOf, storedRoot } from "./pull.ts";
 import type { Family, Region } from "./region.ts";
 import { findRides, type Rides } from "./riders.ts";
@@ -20,6 +24,8 @@ export interface FuseResult {
   readonly regions: readonly Region[];
   /** Why a node did not join the kernel of one of its arguments. */
   readonly refusals: ReadonlyMap<Node, Refusal>;
+  /** What a tuning table decided, where there is one. */
+  readonly measured?: Measured;
 }
 
 const familyOf: Readonly<Record<string, Family>> = {
@@ -33,29 +39,46 @@ const familyOf: Readonly<Record<string, Family>> = {
   wgsl: "opaque",
 };
 
-/** Groups the nodes of a graph of primitive rows into regions, in an order in which they can run. */
-export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): FuseResult {
+/**
+ * Groups the nodes of a graph of primitive rows into regions, in an order in which they can run. `uniform`: the kernels are to
+ * hold for other sizes too, so that nothing may follow from how few rows a product has.
+ */
+export function fuse(
+  graph: Graph,
+  capabilities: Capabilities,
+  mode: FuseMode,
+  tuning?: TuningTable,
+  uniform = false,
+): FuseResult {
   // What must be in memory: results, and the arguments of packs and of the user's own kernels.
   const whole = graph.nodes.flatMap(storedWhole);
   const roots = new Set([...graph.outputs.map((o) => o.node), ...whole].map(storedRoot));
   const users = usersOf(graph);
   const bindings = new BindingCount(graph, capabilities);
   const rides: Rides = mode === "off" ? { nodes: graph.nodes, productOf: new Map() } : findRides(graph);
+  const few = mode !== "off" && !uniform;
+  let left: ReadonlySet<Node> = few ? findPrologues(rides.nodes, users, roots, capabilities) : new Set();
   const group = (settings: Pick<Fuser, "again" | "unlimited" | "expected" | "tight">): Fuser => {
     const grouping = new Grouping(rides.nodes, users, roots);
-    const f: Fuser = { grouping, capabilities, mode, refusals: new Map(), bindings, ...settings };
+    const measured = tuning && measuredBy(tuning.fusions);
+    const f: Fuser = {
+      ...{ grouping, capabilities, mode, refusals: new Map(), bindings, left, ...settings },
+      ...(measured ? { measured } : {}),
+    };
     for (const n of rides.nodes) {
       grouping.advance(n);
       const product = rides.productOf.get(n);
-      if (!product || !ride(f, n, product)) place(f, n);
+      if (product && ride(f, n, product)) continue;
+      if (!few || !(joinProduct(f, n) || rideUpdate(f, n, graph))) place(f, n);
     }
     for (const n of graph.nodes) if (roots.has(n)) store(f, n);
     if (mode === "profit") shareExpensive(f, graph);
     if (!f.unlimited) splitOverLimit(f);
     return f;
   };
-  let f = group({ again: new Set(), unlimited: mode !== "off" });
-  if (f.unlimited) {
+  const all = (): Fuser => {
+    let f = group({ again: new Set(), unlimited: mode !== "off" });
+    if (!f.unlimited) return f;
     // Only when all kernels are known is it known what is in memory anyway.
     const { again, stored } = cheaperAgain(f, rides.nodes);
     let tight = nodesOverLimit(f);
@@ -67,9 +90,18 @@ export function fuse(graph: Graph, capabilities: Capabilities, mode: FuseMode): 
       if ([...more].every((n) => tight.has(n))) break;
       tight = new Set([...tight, ...more]);
     }
+    return f;
+  };
+  let f = all();
+  if (left.size > 0 && nodesOverLimit(f).size > 0) {
+    // With kernels of their own for the reductions, products bind less.
+    left = new Set();
+    f = all();
   }
   if (mode !== "off") mergeSiblings(f);
-  return { regions: inOrder(f), refusals: f.refusals };
+  const { measured } = f;
+  for (const [n, { refusal }] of measured?.apart ?? []) f.refusals.set(n, refusal);
+  return { regions: inOrder(f), refusals: f.refusals, ...(measured ? { measured } : {}) };
 }
 
 /** Arguments that are read from memory as they are. */
@@ -86,6 +118,7 @@ function place(f: Fuser, n: Node): void {
     grouping.own(grouping.owner.get(n.args[0] as Node) as Group, n);
     return;
   }
+  if (f.left.has(n)) return;
   // Before anything reads it: who does must know the kernels that it depends on.
   for (const a of storedWhole(n)) store(f, storedRoot(a));
   if (n.op === "pack") return;

@@ -2,6 +2,7 @@ import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import type { BindingCount } from "./bindings.ts";
 import { type Group, type Grouping, rowsOf } from "./groups.ts";
+import type { Measured } from "./measured.ts";
 import { countOf, storesOf } from "./pull.ts";
 
 /** `legal` fuses everything that is legal; `profit` also asks whether it moves fewer bytes; `off` makes a kernel of every primitive. */
@@ -26,6 +27,10 @@ export interface Fuser {
   readonly tight?: ReadonlySet<Node>;
   /** Elementwise nodes that no kernel shall store unless it must. */
   readonly again: ReadonlySet<Node>;
+  /** Reductions, and what is made of them, that the products that read them compute by themselves. */
+  readonly left: ReadonlySet<Node>;
+  /** What a tuning table says of fusions. */
+  readonly measured?: Measured;
 }
 
 /** Groups that own something the node reads, latest first. */

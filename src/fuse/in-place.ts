@@ -26,6 +26,7 @@ export function inPlaceInputs(region: Region): ReadonlyMap<Node, readonly Node[]
       const fits = candidates.filter((n) => n.type.dtype === o.type.dtype && countOf(n) === countOf(o));
       if (fits.length) out.set(o, fits);
     }
+    for (const [update, state] of riddenStates(region)) out.set(update, [state]);
     return out;
   }
   const [anchor] = region.anchors;
@@ -38,6 +39,14 @@ export function inPlaceInputs(region: Region): ReadonlyMap<Node, readonly Node[]
   }
   return out;
 }
+
+/** The blocks of states that a product's kernel writes, and the states: these are no mere offers, all else stays as it is. */
+export const riddenStates = ({ family, anchors }: Pick<Region, "family" | "anchors">): ReadonlyMap<Node, Node> =>
+  new Map(
+    family === "contraction"
+      ? anchors.flatMap((n) => (n.op === "dynamicUpdateSlice" ? [[n, n.args[0] as Node] as const] : []))
+      : [],
+  );
 
 /** The operands that a kernel of the user's replaces: one buffer of its text is both, so that these are no mere offers. */
 function sharedOperands(region: Region, anchor: Node): ReadonlyMap<Node, readonly Node[]> {
@@ -76,6 +85,7 @@ function readAtPoint(region: Region): Node[] {
     else if (n.op === "result") visit(n.args[0] as Node, index);
     else for (const r of readsOf(n, index)) visit(r.arg, r.index);
   };
+  const ridden = riddenStates(region);
   const started = new Set<Node>();
   const operands = (anchor: Node): void => {
     if (started.has(anchor)) return;
@@ -87,6 +97,7 @@ function readAtPoint(region: Region): Node[] {
     }
   };
   for (const o of region.outputs) {
+    if (ridden.has(o)) continue;
     // Stored through the permutation where the kernel computes what is below it, else computed where it is stored.
     const below = permutedFrom(o);
     const base = region.members.includes(below) ? below : o;

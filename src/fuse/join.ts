@@ -13,6 +13,8 @@ import {
   sameShape,
 } from "./fuser.ts";
 import { type Group, pointOf, readsSamePoint } from "./groups.ts";
+import { epilogueText, followsApart, joinText, keepApart, pays, riderText } from "./measured.ts";
+import { isFewRows } from "./prologue.ts";
 import { countOf, readsOf, shapeOf } from "./pull.ts";
 import { recomputedBy } from "./recomputed.ts";
 import { relieve } from "./split.ts";
@@ -54,7 +56,11 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
   if (overLimit(f, g, [n]) && !relieve(f, g, n) && bindsMore(f, g, n)) {
     return { reason: "bindings", detail: `the kernel would bind more than ${f.bindings.limit} storage buffers` };
   }
-  return undefined;
+  // What follows an epilogue follows it.
+  const first = g.family !== "pointwise" && [...g.members].every((m) => g.anchors.includes(m) || m.op === "result");
+  const name = (): string => epilogueText(n, g);
+  if (first && !pays(f, name)) return keepApart(f, n, name(), g.members);
+  return followsApart(f, n, g);
 }
 
 const kernelOf = (g: Group): string =>
@@ -82,7 +88,15 @@ function followsRider(f: Fuser, g: Group, n: Node): boolean {
 /** A sum over the axis that a contraction contracts joins it: its operand passes through anyway. */
 export function ride(f: Fuser, sum: Node, product: Node): boolean {
   const g = f.grouping.owner.get(product);
+  const alone = g?.anchors.filter((n) => n.op === "matmul").length === 1;
+  // What computes its operand's rows by itself has no kernel that adds them up besides.
+  if (!alone || (f.left.size > 0 && isFewRows(product, f.capabilities))) return false;
   if (g?.family !== "contraction" || closesCycle(f, g, sum) || overLimit(f, g, [sum])) return false;
+  const name = (): string => riderText(sum, product);
+  if (!pays(f, name)) {
+    keepApart(f, sum, name(), g.members);
+    return false;
+  }
   f.grouping.own(g, sum);
   return true;
 }
@@ -118,6 +132,11 @@ export function joinRow(f: Fuser, n: Node): boolean {
         reason: "bindings",
         detail: `the kernel would bind more than ${f.bindings.limit} storage buffers`,
       });
+      continue;
+    }
+    const name = (): string => joinText(n, g);
+    if (!pays(f, name)) {
+      f.refusals.set(n, keepApart(f, n, name(), g.members));
       continue;
     }
     f.grouping.own(g, n);

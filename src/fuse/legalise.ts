@@ -14,7 +14,9 @@ export function legalise(graph: Graph, bindingLimit: number, uniform = false): G
   const computed = rewriteGraph(graph, (n, args, b) => {
     if (n.op === "wgsl") return ownKernel(n, args, b);
     if (n.op === "result") return narrowResult(n, args, b);
-    if (isAnchor(n) && args.some((a) => a.type.dtype === "f16")) return widen(n, args, b);
+    // A block that is replaced is only moved.
+    const computes = isAnchor(n) && n.op !== "dynamicUpdateSlice";
+    if (computes && args.some((a) => a.type.dtype === "f16")) return widen(n, args, b);
     if (n.op === "concat") return nestConcat(n, args, b, Math.max(2, bindingLimit - 2));
     return undefined;
   });

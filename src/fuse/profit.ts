@@ -1,7 +1,8 @@
 import type { Graph, Node } from "../ir/graph.ts";
 import { type Fuser, feedsItself } from "./fuser.ts";
-import type { Grouping } from "./groups.ts";
+import type { Group, Grouping } from "./groups.ts";
 import { home } from "./home.ts";
+import { keepApart, pays, repeatText } from "./measured.ts";
 import { bytesOf, countOf, isElementwise, isStored } from "./pull.ts";
 import { isPartial } from "./sums-of-parts.ts";
 
@@ -43,7 +44,7 @@ export const isExpensive = (n: Node): boolean => expensive.has(n.op);
 export function shareExpensive(f: Fuser, graph: Graph): void {
   const { grouping } = f;
   for (const n of graph.nodes) {
-    if (!isElementwise(n) || grouping.owner.has(n) || isStored(n) || f.again.has(n)) continue;
+    if (!isElementwise(n) || grouping.owner.has(n) || isStored(n) || f.again.has(n) || f.left.has(n)) continue;
     const readers = [...grouping.readersOf(n)];
     if (readers.length === 0) continue;
     const read = [...grouping.leavesOf(n)].reduce((s, l) => s + bytesOf(l), 0);
@@ -54,8 +55,18 @@ export function shareExpensive(f: Fuser, graph: Graph): void {
       readers.some((g) => g.family === "contraction" || g.family === "attention") &&
       ([...grouping.leavesOf(n)].some(isPartial) || hasExpensive(grouping, n)) &&
       countOf(n) >= 4096;
-    if ((storing < again || repeated) && !feedsItself(f, n)) home(f, n);
+    const usual = !(storing < again || repeated);
+    const name = (): string => repeatText(n, readers);
+    if ((usual && !canLose(f, n, readers)) || feedsItself(f, n) || pays(f, name, usual)) continue;
+    home(f, n);
+    if (usual) keepApart(f, n, name());
   }
+}
+
+/** Is it the last of a chain that several kernels, or every tile of a contraction, compute again? */
+function canLose({ grouping }: Fuser, n: Node, readers: readonly Group[]): boolean {
+  const whole = readers.some((g) => g.family === "contraction" || g.family === "attention");
+  return (whole || readers.length > 1) && [...(grouping.users.get(n) ?? [])].some((u) => grouping.owner.has(u));
 }
 
 function hasExpensive(grouping: Grouping, n: Node): boolean {

@@ -99,6 +99,8 @@ export function readsOf(node: Node, index: readonly Index[]): { arg: Node; index
   }
   const special = specialReads[node.op];
   if (special) return special(node, index);
+  // By each kernel that reads it, from whole rows.
+  if (row.reduction) return node.args.map((arg) => ({ arg, index: shapeOf(arg).map(unknown) }));
   const [x] = node.args;
   if (!row.view || !x) return [];
   return [

@@ -47,6 +47,9 @@ export interface Region {
   readonly uniform?: Agreement;
 }
 
+/** Regions that one dispatch computes, mostly one: none of them needs what another computes. */
+export type Bundle = readonly Region[];
+
 /** How the texts of one kernel at several sizes come to one structure. */
 export interface Agreement {
   /** Whether it holds at all of the sizes. */

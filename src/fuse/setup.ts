@@ -28,7 +28,18 @@ const isFree = (n: Node): boolean => free.has(n.op) || n.args.some((a) => a.op =
 /** What is so many times larger than what it comes from is computed where it is read: a table looked up for every parameter. */
 const growth = 16;
 
-export function splitSetup(graph: Graph): Parts {
+/** An f16 value as f32: who reads it loads the half. */
+const isWidening = (n: Node): boolean => n.op === "cast" && n.type.dtype === "f32" && n.args[0]?.type.dtype === "f16";
+
+export interface SetupOptions {
+  /**
+   * Whether a product reads each element of its matrix once, and is bound by that: then a matrix is not prepared where that makes
+   * it larger (quantised weights), nor for its order alone. None by default.
+   */
+  readonly readsOnce?: (product: Node) => boolean;
+}
+
+export function splitSetup(graph: Graph, { readsOnce = () => false }: SetupOptions = {}): Parts {
   const fixed = new Set<Node>();
   const worth = new Set<Node>();
   /** Bytes of the weights and literals that a fixed node comes from, those it comes from twice counted twice. */
@@ -56,9 +67,13 @@ export function splitSetup(graph: Graph): Parts {
       !users.get(n)?.some((u) => !fixed.has(u) || outputs.has(u))
     )
       continue;
+    const readers = (users.get(n) ?? []).filter((u) => !fixed.has(u));
+    const once = readers.length > 0 && readers.every((u) => u.args[0] !== n && readsOnce(u)) && !outputs.has(n);
+    const passes = (x: Node): boolean => isFree(x) || (once && (isWidening(x) || x.op === "transpose"));
     let at = n;
     // Store before the view that only repeats or relabels elements.
-    while (isFree(at) && worth.has(at.args[0] as Node)) at = at.args[0] as Node;
+    while (passes(at) && worth.has(at.args[0] as Node)) at = at.args[0] as Node;
+    if (once && (at.op === "transpose" || bytesOf(at) > (origin.get(at) as number))) continue;
     roots.add(at);
   }
   const named = [...roots].map((node, i) => ({ name: `setup.${i}`, node }));

@@ -60,6 +60,7 @@ function largestPart(f: Fuser, g: Group, suits: (n: Node) => boolean = () => tru
     if (
       (isElementwise(n) || n.op === "concat") &&
       suits(n) &&
+      !f.left.has(n) &&
       leaves > 1 &&
       leaves < f.bindings.limit &&
       (!best || leaves > best.leaves) &&

@@ -35,8 +35,12 @@ const flops: Readonly<Record<string, (n: Node) => number>> = {
 /** Floating-point operations of the matrix products and the attention of a region: a multiplication and an addition each. */
 export const flopsOf = (region: Region): number => region.anchors.reduce((sum, n) => sum + (flops[n.op]?.(n) ?? 0), 0);
 
+/** The phase of the parts of a bundle, or the latest of theirs. */
+export const phaseOfBundle = (bundle: readonly Region[], phaseOf: (n: Node) => Phase): Phase =>
+  phases[Math.max(...bundle.map((r) => phases.indexOf(phaseOfRegion(r, phaseOf))))] as Phase;
+
 /** The phase of what a region is built around, or the latest phase of what it stores. */
-export function phaseOfRegion(region: Region, phaseOf: (n: Node) => Phase): Phase {
+function phaseOfRegion(region: Region, phaseOf: (n: Node) => Phase): Phase {
   const first = region.anchors[0];
   if (first) return phaseOf(first);
   const at = Math.max(0, ...region.outputs.map((n) => phases.indexOf(phaseOf(n))));

@@ -66,19 +66,21 @@ export function selfAttention(x: Tensor, params: SelfAttentionParams, options: S
       causal: false,
       scale: undefined,
       transposed: false,
+      precision: undefined,
     });
-    const { heads, kvHeads = heads, rotate = (y: Tensor) => y, transposed, mask, scale, causal } = o;
+    const { heads, kvHeads = heads, rotate = (y: Tensor) => y, transposed, precision, mask, scale, causal } = o;
+    const projection = { transposed, ...(precision ? { precision } : {}) };
     if (!Number.isInteger(heads)) {
       fail("bad-option", `selfAttention: heads is ${heads}`, { hint: "write selfAttention(x, params, { heads: 12 })" });
     }
-    const [q, k, v] = project(x, params, heads as number, kvHeads as number, { transposed });
+    const [q, k, v] = project(x, params, heads as number, kvHeads as number, projection);
     const out = attention(
       rotate(splitHeads(q, heads as number)),
       rotate(splitHeads(k, kvHeads as number)),
       splitHeads(v, kvHeads as number),
       { causal, ...(mask === undefined ? {} : { mask }), ...(scale === undefined ? {} : { scale }) },
     );
-    return linear(mergeHeads(out), params.out, { transposed });
+    return linear(mergeHeads(out), params.out, projection);
   });
 }
 

@@ -22,10 +22,12 @@ export interface MlpOptions extends LinearOptions {
 /** The feed-forward part of a transformer layer: down(activation(up(x))), or gated by a third projection. */
 export function mlp(x: Tensor, params: MlpParams, options?: MlpOptions): Tensor {
   return enter(() => {
-    const { activation, transposed } = readOptions("mlp", options, { activation: undefined, transposed: false });
+    const { activation, ...projection } = readOptions("mlp", options, {
+      ...{ activation: undefined, transposed: false, precision: undefined },
+    });
     const act = (y: Tensor): Tensor => (activation ? leave(() => activation(y)) : gelu(y));
-    const up = linear(x, params.up, { transposed });
-    const hidden = params.gate ? mul(act(linear(x, params.gate, { transposed })), up) : act(up);
-    return linear(hidden, params.down, { transposed });
+    const up = linear(x, params.up, projection);
+    const hidden = params.gate ? mul(act(linear(x, params.gate, projection)), up) : act(up);
+    return linear(hidden, params.down, projection);
   });
 }

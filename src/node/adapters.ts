@@ -14,6 +14,8 @@ export interface OpenedAdapter {
   readonly name: AdapterName;
   /** Fresh: `requestDevice` may be called on it once. */
   readonly adapter: GPUAdapter;
+  /** Dawn in Node compiles by two threads, however many cores there are. Software adapters compile on the cores that run everything. */
+  readonly compilesHere: boolean;
 }
 
 interface Dawn {
@@ -107,7 +109,7 @@ export async function openAdapter(name?: string): Promise<OpenedAdapter> {
   const tried: string[] = [];
   for (const n of order) {
     const opened = wanted === undefined && n === "gpu" && !hasGpuNode() ? "no GPU among the devices" : await tryOpen(n);
-    if (typeof opened !== "string") return { name: n, adapter: opened };
+    if (typeof opened !== "string") return { name: n, adapter: opened, compilesHere: n === "gpu" };
     tried.push(`${n}: ${opened}`);
   }
   return fail("no-adapter", `no WebGPU adapter could be opened (tried ${tried.join("; ")})`, {

@@ -45,7 +45,7 @@ export function splitReductions(graph: Graph, options: SplitOptions = {}): Graph
 }
 
 /** The axes of a reduction's argument, merged where neighbours are both reduced or both kept. */
-interface Runs {
+export interface Runs {
   readonly sizes: readonly number[];
   readonly reduced: readonly boolean[];
   /** Results, and elements that are reduced into each. */
@@ -53,7 +53,7 @@ interface Runs {
   readonly elements: number;
 }
 
-function runsOf(n: Node): Runs | undefined {
+export function runsOf(n: Node): Runs | undefined {
   const { shape } = (n.args[0] as Node).type;
   if (!isConcrete(shape)) return undefined;
   const axes = n.attrs.axes as readonly number[];
@@ -73,7 +73,8 @@ function runsOf(n: Node): Runs | undefined {
 }
 
 /** A user's combine need not be commutative across separate runs of axes. */
-const mayReorder = (n: Node, runs: Runs): boolean => n.op !== "reduce" || runs.reduced.filter(Boolean).length === 1;
+export const mayReorder = (n: Node, runs: Runs): boolean =>
+  n.op !== "reduce" || runs.reduced.filter(Boolean).length === 1;
 
 /** Whether the result is broadcast back over the axes it was reduced from. */
 function feedsRow(n: Node, users: ReadonlyMap<Node, readonly Node[]>): boolean {
@@ -106,7 +107,7 @@ function partials(n: number, wanted: number | undefined): { parts: number; lengt
   return { parts: Math.ceil(n / length), length };
 }
 
-function split(
+export function split(
   b: GraphBuilder,
   n: Node,
   args: readonly Node[],

@@ -1,12 +1,12 @@
 import { storageBytes } from "../base/dtype.ts";
-import { inPlaceInputs } from "../fuse/in-place.ts";
+import { riddenStates } from "../fuse/in-place.ts";
 import { bytesOf, countOf, placeOf } from "../fuse/pull.ts";
-import type { Region } from "../fuse/region.ts";
+import type { Bundle, Region } from "../fuse/region.ts";
 import type { Parts } from "../fuse/setup.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { packLayout } from "../ir/ops/memory.ts";
 import type { BufferSpec } from "../manifest/manifest.ts";
-import { aligned, packsOf, rootsOf, type Uses, usesOf } from "./tensors.ts";
+import { aligned, offersOf, packsOf, rootsOf, type Uses, usesOf } from "./tensors.ts";
 import { encodeWords } from "./words.ts";
 
 /** A range of memory that one tensor has, or several in turn. Steps are numbered through setup and program. */
@@ -32,9 +32,9 @@ export interface Place {
 export interface LayoutInput {
   readonly graph: Graph;
   readonly parts: Parts;
-  /** Regions in the order of execution. */
-  readonly setup: readonly Region[];
-  readonly main: readonly Region[];
+  /** In the order of execution. */
+  readonly setup: readonly Bundle[];
+  readonly main: readonly Bundle[];
 }
 
 /** Where every tensor lies, and which outputs are written over which inputs of their region. */
@@ -48,10 +48,10 @@ export interface Layout {
 const roleOf = { data: "input", weight: "weight", state: "state" } as const;
 
 export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
-  const regions = [...setup, ...main];
-  const end = regions.length;
+  const bundles = [...setup, ...main];
+  const end = bundles.length;
   const uses = usesOf(
-    regions,
+    bundles,
     parts.main.outputs.map((o) => o.node),
   );
   const blocks: Block[] = [];
@@ -106,7 +106,7 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
 
   const memory = new Memory(places, uses);
   const wishes = wishesOf(parts.main, place);
-  const shared = sharedBindings(regions);
+  const shared = sharedBindings(bundles.flat());
   for (const [o, n] of [...shared].reverse()) {
     // What replaces an operand lies where that does.
     const wish = wishes.get(o);
@@ -116,7 +116,7 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   for (const p of packs) {
     if (places.has(p)) continue;
     const wish = wishes.get(p);
-    if (wish && packFits(p, wish, regions, uses, memory, inPlace)) put(p, wish);
+    if (wish && packFits(p, wish, uses, memory, inPlace)) put(p, wish);
     else put(p, open("scratch", p, hasGaps(p) ? { clear: true } : spanOf(p, uses)));
   }
   const outputs = new Set(parts.main.outputs.flatMap((o) => rootsOf(o.node)));
@@ -125,8 +125,8 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   for (let o = ends.pop(); o; o = ends.pop()) {
     const t = uses.writer.get(o);
     const at = places.get(o) as Place;
-    const under = t === undefined || inPlace.has(o) ? [] : (inPlaceInputs(regions[t] as Region).get(o) ?? []);
-    const n = under.find((x) => mayBegin(x, o as Node, t as number));
+    const under = t === undefined || inPlace.has(o) ? [] : (offersOf(uses.region.get(o) as Region).get(o) ?? []);
+    const n = under.find((x) => mayBegin(x, o as Node));
     if (!n) continue;
     const { root } = placeOf(n);
     put(root, at);
@@ -134,15 +134,18 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
     inPlace.set(o, n);
     ends.push(root);
   }
-  regions.forEach((r, t) => {
-    const over = inPlaceInputs(r);
-    // What has no elements has no writer.
-    for (const n of r.inputs) if (!places.has(placeOf(n).root)) put(placeOf(n).root, open("scratch", placeOf(n).root));
-    for (const o of r.outputs) {
-      if (!places.has(o)) choose(o, r, t, over);
-      const { block } = places.get(o) as Place;
-      if (lasts(block)) continue;
-      block.last = Math.max(block.last, t, lastRead(o, uses), outputs.has(o) ? end : t);
+  bundles.forEach((bundle, t) => {
+    for (const r of bundle) {
+      const over = offersOf(r);
+      // What has no elements has no writer.
+      for (const n of r.inputs)
+        if (!places.has(placeOf(n).root)) put(placeOf(n).root, open("scratch", placeOf(n).root));
+      for (const o of r.outputs) {
+        if (!places.has(o)) choose(o, r, t, over);
+        const { block } = places.get(o) as Place;
+        if (lasts(block)) continue;
+        block.last = Math.max(block.last, t, lastRead(o, uses), outputs.has(o) ? end : t);
+      }
     }
   });
   for (const o of parts.main.outputs) {
@@ -150,11 +153,14 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
     if (!places.has(root)) put(root, open("output", root));
   }
 
-  /** Is `n` an intermediate of the size of `o` that step `t` reads last? */
-  function mayBegin(n: Node, o: Node, t: number): boolean {
+  /** Is `n` an intermediate of the size of `o` that is read last, at its step, by the region that computes `o` alone? */
+  function mayBegin(n: Node, o: Node): boolean {
     const { root, offset } = placeOf(n);
     const whole = offset === 0 && countOf(root) === countOf(o) && countOf(n) === countOf(o) && !shared.has(root);
-    return whole && !places.has(root) && uses.writer.has(root) && lastRead(root, uses) === t && !outputs.has(root);
+    if (!whole || places.has(root) || !uses.writer.has(root) || outputs.has(root)) return false;
+    const t = uses.writer.get(o) as number;
+    const reads = uses.reads.get(root) ?? [];
+    return lastRead(root, uses) === t && reads.every((x) => x.step < t || x.region === uses.region.get(o));
   }
 
   function choose(o: Node, r: Region, t: number, over: ReadonlyMap<Node, readonly Node[]>): void {
@@ -194,11 +200,11 @@ export function layOut({ graph, parts, setup, main }: LayoutInput): Layout {
   return { blocks, steps: end, place, inPlace };
 }
 
-/** Outputs of the user's own kernels that are bound together with an input, and these. */
+/** Outputs that are bound together with an input, and these: of the user's own kernels, and blocks of states that products write. */
 const sharedBindings = (regions: readonly Region[]): ReadonlyMap<Node, Node> =>
   new Map(
     regions.flatMap((r) =>
-      r.family === "opaque" ? [...inPlaceInputs(r)].map(([o, [n]]) => [o, n as Node] as const) : [],
+      r.family === "opaque" ? [...offersOf(r)].map(([o, [n]]) => [o, n as Node] as const) : [...riddenStates(r)],
     ),
   );
 
@@ -249,22 +255,15 @@ function spread(pack: Node, at: Place, wishes: Map<Node, Place | undefined>): vo
   });
 }
 
-function packFits(
-  pack: Node,
-  wish: Place,
-  regions: readonly Region[],
-  uses: Uses,
-  memory: Memory,
-  inPlace: Map<Node, Node>,
-): boolean {
+function packFits(pack: Node, wish: Place, uses: Uses, memory: Memory, inPlace: Map<Node, Node>): boolean {
   const { offsets } = packLayout(pack.args.map((a) => a.type));
   const found: [Node, Node][] = [];
   for (const [i, a] of pack.args.entries()) {
     const { root } = placeOf(a);
     const t = uses.writer.get(root);
     const at = { block: wish.block, offset: wish.offset + (offsets[i] as number) * storageBytes[pack.type.dtype] };
-    const r = t === undefined ? undefined : regions[t];
-    const ok = r && memory.mayWrite(root, at, r, t as number, inPlaceInputs(r).get(root) ?? []);
+    const r = uses.region.get(root);
+    const ok = r && memory.mayWrite(root, at, r, t as number, offersOf(r).get(root) ?? []);
     if (!ok) return false;
     if (ok.over) found.push([root, ok.over]);
   }
@@ -283,8 +282,9 @@ class Memory {
   }
 
   /**
-   * May region `r`, step `t`, write `o` at `at`? Only when everything that lies there was read for the last time by then;
-   * what the region itself reads there must be one of `allowed` and begin at the same place, which is then `over`.
+   * May region `r`, step `t`, write `o` at `at`? Only when everything that lies there was read for the last time by then, and
+   * not at that step by another region; what the region itself reads there must be one of `allowed` and begin at the same
+   * place, which is then `over`.
    */
   mayWrite(o: Node, at: Place, r: Region, t: number, allowed: readonly Node[]): { readonly over?: Node } | undefined {
     const [from, to] = [at.offset, at.offset + bytesOf(o)];
@@ -293,7 +293,7 @@ class Memory {
       if (!p || n === o || p.offset >= to || p.offset + bytesOf(n) <= from) continue;
       if (n.op === "pack" && n.args.some((a) => placeOf(a).root === o)) continue;
       const later = (this.uses.reads.get(n) ?? []).some(
-        (x) => x.step > t && p.offset + x.low < to && p.offset + x.high > from,
+        (x) => (x.step > t || (x.step === t && x.region !== r)) && p.offset + x.low < to && p.offset + x.high > from,
       );
       if (later) return undefined;
       if ((this.uses.writer.get(n) ?? -1) >= t) return undefined;

@@ -1,24 +1,24 @@
-import { inPlaceInputs } from "../fuse/in-place.ts";
 import { bytesOf, placeOf } from "../fuse/pull.ts";
-import type { Region } from "../fuse/region.ts";
+import type { Bundle } from "../fuse/region.ts";
 import type { Graph, Node } from "../ir/graph.ts";
-import { packsOf, rootsOf } from "./tensors.ts";
+import { offersOf, packsOf, rootsOf } from "./tensors.ts";
 
 /**
- * An order of the regions in which little is alive at a time: of the regions that are ready, those that free more than they
- * take come first, the others in the order they were given. A list scheduling as in Sethi and Ullman's for registers;
- * the given order is kept where that is no worse. A region that overwrites a state waits for those that still read it.
+ * An order of bundles of regions in which little is alive at a time: of those that are ready, what frees more than it
+ * takes comes first, the others in the order they were given. A list scheduling as in Sethi and Ullman's for registers;
+ * the given order is kept where that is no worse. What overwrites a state waits for those that still read it.
  */
-export function orderRegions(regions: readonly Region[], graph: Graph): readonly Region[] {
-  const tasks = tasksOf(regions, graph);
+export function orderBundles(bundles: readonly Bundle[], graph: Graph): readonly Bundle[] {
+  const tasks = tasksOf(bundles, graph);
   const natural = topological(tasks);
   const greedy = leastFirst(tasks);
   const [a, b] = [costOf(tasks, greedy), costOf(tasks, natural)];
   const best = a.peak < b.peak || (a.peak === b.peak && a.sum < b.sum) ? greedy : natural;
-  return best.map((i) => regions[i] as Region);
+  return best.map((i) => bundles[i] as Bundle);
 }
 
-interface Task {
+/** What a bundle waits for, and what it needs of memory. */
+export interface Task {
   /** Tasks that must have run. */
   readonly needs: ReadonlySet<number>;
   readonly reads: readonly Node[];
@@ -27,37 +27,65 @@ interface Task {
   readonly over: ReadonlyMap<Node, readonly Node[]>;
 }
 
-function tasksOf(regions: readonly Region[], graph: Graph): readonly Task[] {
+export function tasksOf(bundles: readonly Bundle[], graph: Graph): readonly Task[] {
   const writer = new Map<Node, number>();
-  regions.forEach((r, i) => {
-    for (const n of r.outputs) writer.set(n, i);
+  bundles.forEach((bundle, i) => {
+    for (const r of bundle) for (const n of r.outputs) writer.set(n, i);
   });
   const lasting = new Set(packsOf(graph).flatMap(rootsOf));
-  const needs = regions.map((r) => new Set(r.inputs.flatMap((n) => rootsOf(n).flatMap((x) => writer.get(x) ?? []))));
-  holdBack(regions, graph, writer, needs);
-  return regions.map((r, i) => {
-    const over = inPlaceInputs(r);
-    const scratch = (n: Node): boolean => writer.has(n) && !lasting.has(n);
+  const needs = bundles.map(
+    (bundle) => new Set(bundle.flatMap((r) => r.inputs.flatMap((n) => rootsOf(n).flatMap((x) => writer.get(x) ?? [])))),
+  );
+  holdBack(bundles, graph, writer, needs);
+  const scratch = (n: Node): boolean => writer.has(n) && !lasting.has(n);
+  return bundles.map((bundle, i) => {
+    const roots = bundle.map((r) => new Set(r.inputs.map((n) => placeOf(n).root)));
+    // Of what another region of the bundle reads nothing may be replaced.
+    const alone = (n: Node): boolean => roots.filter((set) => set.has(n)).length === 1;
+    const over = bundle.flatMap((r) =>
+      [...offersOf(r)].map(([o, list]) => [o, list.map((n) => placeOf(n).root).filter(alone)] as const),
+    );
     return {
       needs: needs[i] as Set<number>,
-      reads: [...new Set(r.inputs.map((n) => placeOf(n).root))].filter(scratch),
-      writes: r.outputs.filter(scratch),
-      over: new Map([...over].map(([o, list]) => [o, list.map((n) => placeOf(n).root)])),
+      reads: [...new Set(roots.flatMap((set) => [...set]))].filter(scratch),
+      writes: bundle.flatMap((r) => r.outputs).filter(scratch),
+      over: new Map(over),
     };
   });
 }
 
-/** Readers of a state's old value come before the region that computes the new one, where that closes no cycle. */
+/** The tasks with `a` as part of `b`, and nothing to do in its own place. */
+export function mergeTasks(tasks: readonly Task[], a: number, b: number): readonly Task[] {
+  const [x, y] = [tasks[a] as Task, tasks[b] as Task];
+  // Of what the other reads nothing may be replaced.
+  const over = (t: Task, other: Task): [Node, readonly Node[]][] =>
+    [...t.over].map(([o, list]) => [o, list.filter((n) => !other.reads.includes(n))]);
+  const both: Task = {
+    needs: new Set([...x.needs, ...y.needs].filter((n) => n !== a && n !== b)),
+    reads: [...new Set([...x.reads, ...y.reads])],
+    writes: [...x.writes, ...y.writes],
+    over: new Map([...over(x, y), ...over(y, x)]),
+  };
+  const nothing: Task = { needs: new Set(), reads: [], writes: [], over: new Map() };
+  return tasks.map((t, i) => {
+    if (i === a) return nothing;
+    if (i === b) return both;
+    return t.needs.has(a) ? { ...t, needs: new Set([...t.needs].map((n) => (n === a ? b : n))) } : t;
+  });
+}
+
+/** Readers of a state's old value come before what computes the new one, where that closes no cycle. */
 function holdBack(
-  regions: readonly Region[],
+  bundles: readonly Bundle[],
   graph: Graph,
   writer: ReadonlyMap<Node, number>,
   needs: readonly Set<number>[],
 ): void {
   const states = new Map(graph.inputs.filter((n) => n.attrs.role === "state").map((n) => [n.attrs.name as string, n]));
   const readers = new Map<Node, number[]>();
-  regions.forEach((r, i) => {
-    for (const root of new Set(r.inputs.flatMap(rootsOf))) readers.set(root, [...(readers.get(root) ?? []), i]);
+  bundles.forEach((bundle, i) => {
+    const roots = bundle.flatMap((r) => r.inputs.flatMap(rootsOf));
+    for (const root of new Set(roots)) readers.set(root, [...(readers.get(root) ?? []), i]);
   });
   const wanted = new Map<number, Set<number>>();
   for (const o of graph.outputs) {
@@ -95,7 +123,7 @@ function dependents(from: number, needs: readonly ReadonlySet<number>[]): Set<nu
   return out;
 }
 
-function topological(tasks: readonly Task[]): number[] {
+export function topological(tasks: readonly Task[]): number[] {
   const done = new Set<number>();
   const out: number[] = [];
   const visit = (i: number): void => {
@@ -147,7 +175,10 @@ class Live {
 }
 
 /** The most that is alive at one time, and what is alive summed over time. */
-function costOf(tasks: readonly Task[], order: readonly number[]): { readonly peak: number; readonly sum: number } {
+export function costOf(
+  tasks: readonly Task[],
+  order: readonly number[],
+): { readonly peak: number; readonly sum: number } {
   const live = new Live(tasks);
   let sum = 0;
   for (const i of order) {

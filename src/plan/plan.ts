@@ -1,6 +1,6 @@
 import { fail } from "../base/diagnostic.ts";
 import { bytesOf, shapeOf } from "../fuse/pull.ts";
-import type { Region } from "../fuse/region.ts";
+import type { Bundle, Region } from "../fuse/region.ts";
 import type { Parts } from "../fuse/setup.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { kernelKey } from "../manifest/key.ts";
@@ -14,20 +14,22 @@ import type {
   Window,
 } from "../manifest/manifest.ts";
 import type { Kernel } from "../wgsl/kernel.ts";
-import { type Bound, bindRegion, readTwice } from "./bind.ts";
+import { type Bound, bindBundle, readTwice } from "./bind.ts";
 import { type Buffers, type Lodging, lodge } from "./buffers.ts";
 import { type Block, type Layout, lasts, layOut } from "./layout.ts";
-import { orderRegions } from "./order.ts";
+import { orderBundles } from "./order.ts";
 
 export interface PlanInput {
   /** The graph before it was split: its inputs and outputs are the program's ports. */
   readonly graph: Graph;
   readonly parts: Parts;
-  readonly setup: readonly Region[];
-  readonly main: readonly Region[];
+  readonly setup: readonly Bundle[];
+  readonly main: readonly Bundle[];
   readonly capabilities: Capabilities;
   /** Bytes to leave free behind every tensor, a multiple of 256. */
   readonly guard?: number;
+  /** Tensors that are not needed all the time share memory: the default. Else each has a buffer, for measurements. */
+  readonly arenas?: boolean | undefined;
 }
 
 /** Where everything lies and in which order it is computed; kernels are written for its regions. */
@@ -39,23 +41,30 @@ export interface Plan {
   readonly main: readonly Bound[];
 }
 
-/** A planned region with its kernel, in execution order. */
-export interface Step extends Bound {
+/** A dispatch: what it computes, by which kernel, on which windows. In execution order. */
+export interface Step {
+  readonly bundle: Bundle;
   readonly kernel: Kernel;
+  readonly windows: readonly Window[];
   readonly label: string;
 }
 
-/** Orders regions, lays their tensors out in memory and plans their bindings. */
-export function plan(input: PlanInput): Plan {
+/**
+ * Orders bundles, lays their tensors out in memory and plans their bindings. The memory of tensors in `apart` is shared with
+ * nothing that a dispatch writes while it reads them.
+ */
+export function plan(input: PlanInput, apart: Iterable<Node> = []): Plan {
   const { graph, parts, capabilities } = input;
-  const setup = orderRegions(input.setup, parts.setup);
-  const main = orderRegions(input.main, parts.main);
-  for (const r of [...setup, ...main]) for (const n of r.outputs) checkSize(n, capabilities);
+  const setup = orderBundles(input.setup, parts.setup);
+  const main = orderBundles(input.main, parts.main);
+  for (const r of [...setup, ...main].flat()) for (const n of r.outputs) checkSize(n, capabilities);
   for (const n of graph.inputs) checkSize(n, capabilities);
   const layout = layOut({ graph, parts, setup, main });
-  const buffers = lodge(layout.blocks, readTwice([...setup, ...main], layout), capabilities, input.guard ?? 0);
+  const lonely = input.arenas === false ? new Set(layout.blocks) : readTwice([...setup, ...main], layout);
+  for (const n of apart) lonely.add(layout.place(n).block);
+  const buffers = lodge(layout.blocks, lonely, capabilities, input.guard ?? 0);
   const limit = capabilities.limits.maxStorageBufferBindingSize;
-  const bind = (r: Region): Bound => bindRegion(r, layout, buffers.lodging, limit);
+  const bind = (b: Bundle): Bound => bindBundle(b, layout, buffers.lodging, limit);
   return { input, layout, buffers, setup: setup.map(bind), main: main.map(bind) };
 }
 
@@ -133,8 +142,8 @@ class KernelTable {
     return known;
   }
 
-  private find({ region, kernel, label }: Step): number {
-    const at = place(region);
+  private find({ bundle, kernel, label }: Step): number {
+    const at = place(bundle[0] as Region);
     const spec: Omit<KernelSpec, "key"> = {
       label,
       ...(at ? { place: at } : {}),

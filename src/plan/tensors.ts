@@ -1,12 +1,15 @@
 import { storageBytes } from "../base/dtype.ts";
+import { inPlaceInputs } from "../fuse/in-place.ts";
 import { bytesOf, placeOf } from "../fuse/pull.ts";
-import type { Region } from "../fuse/region.ts";
+import type { Bundle, Region } from "../fuse/region.ts";
 import type { Graph, Node } from "../ir/graph.ts";
 import { packLayout } from "../ir/ops/memory.ts";
 
 /** A step that reads a tensor, from byte `low` of it to byte `high`. */
 export interface Read {
   readonly step: number;
+  /** Absent for what is read when all steps are over. */
+  readonly region?: Region;
   readonly low: number;
   readonly high: number;
 }
@@ -15,6 +18,8 @@ export interface Read {
 export interface Uses {
   /** The step that stores a node. */
   readonly writer: ReadonlyMap<Node, number>;
+  /** The region that does. */
+  readonly region: ReadonlyMap<Node, Region>;
   /** Reads of a root, by itself or as an argument of a pack, in order of their steps. */
   readonly reads: ReadonlyMap<Node, readonly Read[]>;
 }
@@ -26,30 +31,46 @@ export function rootsOf(n: Node): Node[] {
 }
 
 /** `outputs` are read when all regions have run. */
-export function usesOf(regions: readonly Region[], outputs: readonly Node[]): Uses {
+export function usesOf(steps: readonly Bundle[], outputs: readonly Node[]): Uses {
   const writer = new Map<Node, number>();
+  const region = new Map<Node, Region>();
   const reads = new Map<Node, Read[]>();
-  const read = (n: Node, step: number, low: number, high: number): void => {
+  const read = (n: Node, by: Pick<Read, "step" | "region">, low: number, high: number): void => {
     const { root, offset } = placeOf(n);
     const unit = storageBytes[n.type.dtype];
     const [from, to] = [low + offset * unit, high + offset * unit];
     const list = reads.get(root);
-    if (list) list.push({ step, low: from, high: to });
-    else reads.set(root, [{ step, low: from, high: to }]);
+    if (list) list.push({ ...by, low: from, high: to });
+    else reads.set(root, [{ ...by, low: from, high: to }]);
     if (root.op !== "pack") return;
     const { offsets } = packLayout(root.args.map((a) => a.type));
     root.args.forEach((a, i) => {
       const begin = (offsets[i] as number) * unit;
       const [first, last] = [Math.max(0, from - begin), Math.min(bytesOf(a), to - begin)];
-      if (first < last) read(a, step, first, last);
+      if (first < last) read(a, by, first, last);
     });
   };
-  regions.forEach((r, i) => {
-    for (const n of r.outputs) writer.set(n, i);
-    for (const n of r.inputs) read(n, i, 0, bytesOf(n));
+  steps.forEach((bundle, step) => {
+    for (const r of bundle) {
+      for (const n of r.outputs) {
+        writer.set(n, step);
+        region.set(n, r);
+      }
+      for (const n of r.inputs) read(n, { step, region: r }, 0, bytesOf(n));
+    }
   });
-  for (const n of outputs) read(n, regions.length, 0, bytesOf(n));
-  return { writer, reads };
+  for (const n of outputs) read(n, { step: steps.length }, 0, bytesOf(n));
+  return { writer, region, reads };
+}
+
+const offers = new WeakMap<readonly Node[], ReadonlyMap<Node, readonly Node[]>>();
+
+/** What {@link inPlaceInputs} gives for a region, found once: with and without bundles the same regions are planned. */
+export function offersOf(region: Region): ReadonlyMap<Node, readonly Node[]> {
+  // A region with other slots has the same list of outputs.
+  const known = offers.get(region.outputs) ?? inPlaceInputs(region);
+  offers.set(region.outputs, known);
+  return known;
 }
 
 export const packsOf = (...graphs: readonly Graph[]): Node[] => [

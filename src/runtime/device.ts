@@ -1,5 +1,6 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import type { Tuning } from "../manifest/tuning.ts";
 import { capabilitiesOf, deviceDescriptor } from "./capabilities.ts";
 import { thrownError } from "./errors.ts";
 import { Gpu } from "./gpu.ts";
@@ -22,12 +23,24 @@ export interface OpenDeviceOptions {
    * `memory-damaged`. Slow.
    */
   readonly checkMemory?: boolean | undefined;
+  /**
+   * The measurements that `load` chooses variants of kernels and fusions by: the table that is shipped for the adapter, where
+   * there is one (`auto`, default), none (`off`), or a table that `tune` made.
+   */
+  readonly tuning?: Tuning | undefined;
+}
+
+const known = ["adapter", "profile", "device", "timeoutMs", "powerPreference", "checkMemory", "tuning"];
+
+interface OpenedAdapter {
+  readonly name: string;
+  readonly adapter: GPUAdapter;
+  /** WebGPU has few threads of its own to compile pipelines: warm-ups let the calling thread help. */
+  readonly compilesHere?: boolean;
 }
 
 /** Opens an adapter where there is no `navigator.gpu`. */
-export type AdapterOpener = (
-  name: string | undefined,
-) => Promise<{ readonly name: string; readonly adapter: GPUAdapter }>;
+export type AdapterOpener = (name: string | undefined) => Promise<OpenedAdapter>;
 
 let openAdapter: AdapterOpener | undefined;
 
@@ -41,15 +54,15 @@ export function setAdapterOpener(opener: AdapterOpener): void {
  * `unknown-profile`, `profile-unavailable` or `no-device`.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
-  checkOptions("openDevice", options, ["adapter", "profile", "device", "timeoutMs", "powerPreference", "checkMemory"]);
+  checkOptions("openDevice", options, known);
   const profile = profileOf(options.profile);
-  const { device: given, timeoutMs, checkMemory } = options;
+  const { device: given, timeoutMs, checkMemory, tuning } = options;
   if (given) {
     const info = given.adapterInfo as GPUAdapterInfo | undefined;
     const capabilities = profile ?? capabilitiesOf(given, info, "own");
-    return new Gpu(given, capabilities, { adapterName: "own", info, timeoutMs, checkMemory, borrowed: true });
+    return new Gpu(given, capabilities, { adapterName: "own", info, timeoutMs, checkMemory, tuning, borrowed: true });
   }
-  const { name, adapter } = await (openAdapter ?? openInBrowser)(options.adapter, options);
+  const { name, adapter, compilesHere } = await (openAdapter ?? openInBrowser)(options.adapter, options);
   const descriptor = deviceDescriptor(adapter, profile);
   const device = await adapter.requestDevice(descriptor).catch((e: unknown) => {
     throw thrownError(`open a device on ${name}`, e);
@@ -57,7 +70,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   const info = adapter.info as GPUAdapterInfo | undefined;
   const actual = capabilitiesOf(device, info, name);
   const capabilities = profile ? { ...profile, software: actual.software } : actual;
-  return new Gpu(device, capabilities, { adapterName: name, info, timeoutMs, checkMemory });
+  return new Gpu(device, capabilities, { adapterName: name, info, timeoutMs, checkMemory, tuning, compilesHere });
 }
 
 function profileOf(profile: OpenDeviceOptions["profile"]): Capabilities | undefined {
@@ -68,10 +81,7 @@ function profileOf(profile: OpenDeviceOptions["profile"]): Capabilities | undefi
   });
 }
 
-async function openInBrowser(
-  _: string | undefined,
-  options: OpenDeviceOptions = {},
-): Promise<{ name: string; adapter: GPUAdapter }> {
+async function openInBrowser(_: string | undefined, options: OpenDeviceOptions = {}): Promise<OpenedAdapter> {
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (!gpu) {
     return fail("no-adapter", "this browser has no WebGPU (navigator.gpu is missing)", {

@@ -1,5 +1,6 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import type { Tuning } from "../manifest/tuning.ts";
 import { Batch } from "./batch.ts";
 import { type Counters, makeCounters } from "./counters.ts";
 import { describe } from "./describe.ts";
@@ -7,6 +8,8 @@ import { aborted, gpuError, thrownError, timedOut } from "./errors.ts";
 import { checkOptions } from "./options.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool } from "./pool.ts";
+import { type TestedFeature, without } from "./self-test.ts";
+import { mapModeRead } from "./usage.ts";
 
 /** Options of calls that wait for the device. */
 export interface WaitOptions {
@@ -22,7 +25,20 @@ export interface GpuOptions {
   readonly timeoutMs?: number | undefined;
   /** The device belongs to the caller: `dispose` leaves it alive. */
   readonly borrowed?: boolean | undefined;
+  /** Warm-ups compile on the calling thread too: for hosts whose WebGPU has few threads of its own for that. */
+  readonly compilesHere?: boolean | undefined;
   readonly checkMemory?: boolean | undefined;
+  readonly tuning?: Tuning | undefined;
+}
+
+/** Makes a call whose promise tells of work on the device. */
+export type Pacer = <T>(call: () => T) => T;
+/** @internal Every call whose promise waits for the device goes through it. */
+export let pace: Pacer = (call) => call();
+
+/** @internal Installs how hosts that poll for promises do it. */
+export function setPacer(pacer: Pacer): void {
+  pace = pacer;
 }
 
 /**
@@ -31,7 +47,6 @@ export interface GpuOptions {
  */
 export class Gpu {
   readonly device: GPUDevice;
-  readonly capabilities: Capabilities;
   readonly counters: Counters = makeCounters();
   readonly pipelines: PipelineCache;
   /** Resolves when the device is gone, with the reason; never rejects. */
@@ -40,11 +55,16 @@ export class Gpu {
   readonly info: GPUAdapterInfo | undefined;
   /** Whether programs run so that misuse of memory shows: see {@link MemoryChecks}. */
   readonly checkMemory: boolean;
+  /** The measurements that programs are compiled by. */
+  readonly tuning: Tuning;
   /** @internal */
   readonly pool: BufferPool;
+  /** @internal */
+  readonly compilesHere: boolean;
 
   readonly #timeoutMs: number;
   readonly #borrowed: boolean;
+  #capabilities: Capabilities;
   #ended: SinterError | undefined;
   #waiting = new Set<(error: SinterError) => void>();
   #errorCount = 0;
@@ -54,12 +74,14 @@ export class Gpu {
 
   constructor(device: GPUDevice, capabilities: Capabilities, options: GpuOptions) {
     this.device = device;
-    this.capabilities = capabilities;
+    this.#capabilities = capabilities;
     this.adapterName = options.adapterName;
     this.info = options.info;
     this.#timeoutMs = options.timeoutMs ?? 300_000;
     this.#borrowed = options.borrowed ?? false;
+    this.compilesHere = options.compilesHere ?? false;
     this.checkMemory = options.checkMemory ?? false;
+    this.tuning = options.tuning ?? "auto";
     this.pipelines = new PipelineCache(this);
     this.pool = new BufferPool(this);
     device.addEventListener("uncapturederror", this.#onError);
@@ -74,6 +96,16 @@ export class Gpu {
       );
       return info;
     });
+  }
+
+  /** What kernels may use. A feature that fails its self-test, when a program that uses it is loaded, is gone from then on. */
+  get capabilities(): Capabilities {
+    return this.#capabilities;
+  }
+
+  /** @internal Takes a faulty feature away. */
+  lose(feature: TestedFeature): void {
+    this.#capabilities = without(this.#capabilities, feature);
   }
 
   readonly #onError = (event: GPUUncapturedErrorEvent): void => {
@@ -171,7 +203,7 @@ export class Gpu {
       result = { thrown };
     }
     try {
-      const answers = filters.slice(0, pushed).map(() => device.popErrorScope());
+      const answers = filters.slice(0, pushed).map(() => pace(() => device.popErrorScope()));
       for (const a of answers) a.catch(() => undefined);
       const [validation, memory] = await this.wait(what, Promise.all(answers), options);
       if ("thrown" in result) throw result.thrown;
@@ -242,13 +274,23 @@ export class Gpu {
     this.counters.bytesWritten += data.byteLength;
   }
 
+  /** @internal WebGPU's own promise of {@link idle}. */
+  done(): Promise<undefined> {
+    return pace(() => this.device.queue.onSubmittedWorkDone());
+  }
+
+  /** @internal Maps a buffer for reading, once what was submitted has written it. */
+  map(buffer: GPUBuffer, size?: number): Promise<undefined> {
+    return pace(() => buffer.mapAsync(mapModeRead, 0, size));
+  }
+
   /** Resolves when everything submitted so far is done. */
   async idle(options: WaitOptions = {}): Promise<void> {
     checkOptions("idle", options, ["signal"]);
     this.check();
     const { epoch } = this;
     try {
-      await this.wait("finishing submitted work", this.device.queue.onSubmittedWorkDone(), options);
+      await this.wait("finishing submitted work", this.done(), options);
     } catch (e) {
       throw await this.reason(e instanceof SinterError ? e : thrownError("finish submitted work", e));
     }

@@ -1,6 +1,6 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { Access, KernelSpec } from "../manifest/manifest.ts";
-import type { Gpu, WaitOptions } from "./gpu.ts";
+import { type Gpu, pace, type WaitOptions } from "./gpu.ts";
 import { shaderStageCompute } from "./usage.ts";
 
 /** A kernel ready to dispatch. */
@@ -13,6 +13,8 @@ export interface Pipeline {
 export interface CompileOptions extends WaitOptions {
   /** Part of a warm-up: allowed although a strict session is alive, and not counted as late. */
   readonly warmup?: boolean;
+  /** By the calling thread, which can do nothing else meanwhile. */
+  readonly here?: boolean;
 }
 
 const typeOf: Readonly<Record<Access, GPUBufferBindingType>> = { read: "read-only-storage", read_write: "storage" };
@@ -69,7 +71,7 @@ export class PipelineCache {
         return Promise.reject(e);
       }
       if (!options.warmup) this.#gpu.counters.latePipelines++;
-      found = this.#compile(kernel);
+      found = this.#compile(kernel, options.here ?? false);
       this.#compiled.set(kernel.key, found);
       found.then(
         (p) => this.#ready.set(kernel.key, p),
@@ -79,7 +81,7 @@ export class PipelineCache {
     return this.#gpu.wait(`compiling ${kernel.label}`, found, options);
   }
 
-  async #compile(kernel: KernelSpec): Promise<Pipeline> {
+  async #compile(kernel: KernelSpec, here: boolean): Promise<Pipeline> {
     const gpu = this.#gpu;
     gpu.counters.pipelines++;
     let module: GPUShaderModule | undefined;
@@ -87,11 +89,14 @@ export class PipelineCache {
       const [layouts, pending] = await gpu.scoped(`compile ${kernel.label}`, () => {
         module = gpu.device.createShaderModule({ code: kernel.wgsl, label: kernel.label });
         const made = this.#layout(kernel.bindings);
-        const compiling = gpu.device.createComputePipelineAsync({
+        const descriptor: GPUComputePipelineDescriptor = {
           label: kernel.label,
           layout: made.pipeline,
           compute: { module, entryPoint: kernel.entryPoint },
-        });
+        };
+        const compiling = here
+          ? Promise.resolve(gpu.device.createComputePipeline(descriptor))
+          : pace(() => gpu.device.createComputePipelineAsync(descriptor));
         compiling.catch(() => undefined);
         // Inside a list: an async function would wait for a bare promise.
         return [made, [compiling]] as const;

@@ -102,8 +102,8 @@ export class Ring {
       return await submit();
     } finally {
       // After a failure too: part of it may have been submitted.
-      void this.gpu.device.queue
-        .onSubmittedWorkDone()
+      void this.gpu
+        .done()
         .catch(() => undefined)
         .then(() => this.#release(place));
     }

@@ -185,7 +185,7 @@ async function encodeSliced(
       const began = performance.now();
       const next = gpu.guard("run the program", () => work.next());
       if (next.done) return finish(gpu, calls, epoch);
-      await gpu.wait("finishing a part of a run", gpu.device.queue.onSubmittedWorkDone());
+      await gpu.wait("finishing a part of a run", gpu.done());
       learn(next.value, performance.now() - began);
       // Memory of a session that was disposed meanwhile is somebody else's.
       for (const c of calls) c.session.loaded;

@@ -9,11 +9,12 @@ import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { type BoundInputs, bindInputs, type InputValue } from "./inputs.ts";
 import { checkOptions } from "./options.ts";
 import { type Call, makeCall, startCalls } from "./run.ts";
+import { requireSums } from "./self-test.ts";
 import { replaceable, type Storage } from "./storage.ts";
 import { GpuTensor, type Place } from "./tensor.ts";
 import { addUsage } from "./usage-store.ts";
 import { bytesOf } from "./values.ts";
-import { prepare, type WarmupOptions, warmupOptions } from "./warmup.ts";
+import { type PrepareOptions, prepare, type WarmupOptions, warmupOptions } from "./warmup.ts";
 
 /** Options of {@link loadManifest}. */
 export interface LoadOptions extends WarmupOptions {
@@ -158,21 +159,31 @@ export async function loadManifest(
   gpu: Gpu,
   manifest: Manifest | ManifestSet,
   options: LoadOptions = {},
+  /** @internal */
+  inner: Partial<PrepareOptions> = {},
 ): Promise<Session> {
   checkGpu("loadManifest", gpu);
   checkOptions("load", options, ["weights", "state", "strict", "dims", ...warmupOptions]);
   gpu.check();
-  const m = manifestFor(manifest, options.dims);
-  const own = replaceable(m);
-  const weights = bindInputs(gpu, "weight", m.weights, options.weights ?? {}, own);
-  const state = bindInputs(gpu, "state", m.state, options.state ?? {}, new Set());
-  const given = new Map<number, Place>();
-  for (const w of weights.inputs) if (w.kind === "gpu" && w.bind) given.set(w.port.window.buffer, w.source.place);
-
-  const warm = options.strict === true || !gpu.pipelines.strict;
-  const { storage } = await prepare(gpu, m, given, options, warm).catch((e: unknown) => {
+  const first = manifestFor(manifest, options.dims);
+  const { warm = options.strict === true || !gpu.pipelines.strict, test = () => requireSums(gpu, [first]) } = inner;
+  const bind = (m: Manifest) => ({
+    weights: bindInputs(gpu, "weight", m.weights, options.weights ?? {}, replaceable(m)),
+    state: bindInputs(gpu, "state", m.state, options.state ?? {}, new Set()),
+  });
+  let { weights, state } = bind(first);
+  const given = (m: Manifest): ReadonlyMap<number, Place> => {
+    if (m !== first) ({ weights, state } = bind(m));
+    return new Map(
+      weights.inputs.flatMap((w) =>
+        w.kind === "gpu" && w.bind ? [[w.port.window.buffer, w.source.place] as const] : [],
+      ),
+    );
+  };
+  const { storage, programs } = await prepare(gpu, [first], { ...options, warm, given, test }).catch((e: unknown) => {
     throw aboutBuffers(e, weights.foreign);
   });
+  const m = programs[0]!;
   const checks = gpu.checkMemory ? new MemoryChecks(gpu, m, storage) : undefined;
   try {
     const loaded: Loaded = { gpu, manifest: m, storage, stateMoves: stateMoves(m), checks, results: resultsOf(m) };

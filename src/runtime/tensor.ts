@@ -4,7 +4,6 @@ import { aborted, thrownError } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
 import type { Lease } from "./pool.ts";
-import { mapModeRead } from "./usage.ts";
 import { bytesOf, elements, fromBytes, type HostArray, type HostValue, toBytes } from "./values.ts";
 
 /** Where a tensor's bytes lie. Without a lease the buffer is somebody else's. */
@@ -228,7 +227,7 @@ function submitCopies(gpu: Gpu, staging: ReadonlyMap<PlannedRead, Lease>): void 
 async function mapped(gpu: Gpu, staging: Lease, bytes: number, options: WaitOptions): Promise<ArrayBuffer> {
   let clean = false;
   try {
-    await gpu.wait("reading back", staging.buffer.mapAsync(mapModeRead, 0, bytes), options);
+    await gpu.wait("reading back", gpu.map(staging.buffer, bytes), options);
     const copy = staging.buffer.getMappedRange(0, bytes).slice(0);
     staging.buffer.unmap();
     clean = true;

@@ -6,6 +6,7 @@ import { thrownError } from "./errors.ts";
 import { checkGpu, type Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
 import type { Pipeline } from "./pipelines.ts";
+import { type Fault, requireSums } from "./self-test.ts";
 import { checkFits, makeStorage, type Storage } from "./storage.ts";
 import type { Place } from "./tensor.ts";
 import { readUsage, type UsageStore, usedFirst } from "./usage-store.ts";
@@ -50,35 +51,44 @@ export async function warmup(
   checkOptions("warmup", options, warmupOptions);
   const started = performance.now();
   const checked = isManifestSet(manifest) ? checkManifestSet(manifest) : checkManifest(manifest);
-  const { storage, ...counts } = await prepareAll(gpu, manifestsOf(checked), new Map(), options, true);
+  const programs = manifestsOf(checked);
+  const test = () => requireSums(gpu, programs);
+  const { storage, kernels, used } = await prepare(gpu, programs, { ...options, warm: true, test });
   storage.release();
-  return { ...counts, elapsedMs: performance.now() - started };
+  return { kernels, used, elapsedMs: performance.now() - started };
 }
 
-/** @internal Compile, allocate, bind and prime: everything about loading a program but its contents. */
-export const prepare = (
-  gpu: Gpu,
-  m: Manifest,
-  given: ReadonlyMap<number, Place>,
-  options: WarmupOptions,
-  warm: boolean,
-): Promise<Prepared> => prepareAll(gpu, [m], given, options, warm);
+/** @internal The same work in other kernels, and what was found wrong with the first ones. */
+export interface Fallback {
+  readonly programs: readonly Manifest[];
+  readonly faults: readonly Fault[];
+}
+
+/** @internal */
+export interface PrepareOptions extends WarmupOptions {
+  /** Part of a warm-up: pipelines made now are not late. */
+  readonly warm: boolean;
+  /** Buffers that stand in for a program's own. */
+  readonly given?: ((m: Manifest) => ReadonlyMap<number, Place>) | undefined;
+  /** Tests, while the programs compile, whether the device computes them rightly; gives what to load instead if not. */
+  readonly test?: (() => Promise<Fallback | undefined>) | undefined;
+}
 
 interface Prepared {
   /** Of the last program. */
   readonly storage: Storage;
+  readonly programs: readonly Manifest[];
   readonly kernels: number;
   readonly used: number;
 }
 
-async function prepareAll(
-  gpu: Gpu,
-  programs: readonly Manifest[],
-  given: ReadonlyMap<number, Place>,
-  options: WarmupOptions,
-  warm: boolean,
-): Promise<Prepared> {
-  const distinct = new Map(programs.flatMap((m) => m.kernels).map((k) => [k.key, k]));
+const distinctOf = (programs: readonly Manifest[]): ReadonlyMap<string, KernelSpec> =>
+  new Map(programs.flatMap((m) => m.kernels).map((k) => [k.key, k]));
+
+/** @internal Compile, allocate, bind and prime: everything about loading programs but their contents. */
+export async function prepare(gpu: Gpu, first: readonly Manifest[], options: PrepareOptions): Promise<Prepared> {
+  let programs = first;
+  let distinct = distinctOf(programs);
   const report = reporter(distinct.size * 2, options.onProgress);
   let storage: Storage | undefined;
   try {
@@ -86,14 +96,32 @@ async function prepareAll(
     gpu.check();
     for (const m of programs) checkFits(gpu, m);
     const known = await gpu.wait("read which kernels were used", readUsage(options.store), options);
-    const order = usedFirst(distinct.values(), known);
-    const compiled = await compileAll(gpu, order, options, warm, report);
+    const ordered = () => usedFirst(gpu.compilesHere ? longestFirst(distinct.values()) : distinct.values(), known);
+    let order = ordered();
+    const compiled = new Map<string, Pipeline>();
+    const compiling = compileAll(gpu, order, compiled, options, report);
+    const test = options.test?.();
+    // Where compiling fails nobody waits for the test.
+    test?.catch(() => undefined);
+    await compiling;
+    const fallback = test && (await gpu.wait("testing the device", test, options));
+    if (fallback) {
+      const before = distinct;
+      programs = fallback.programs;
+      distinct = distinctOf(programs);
+      order = ordered();
+      for (const m of programs) checkFits(gpu, m);
+      const fresh = order.filter((k) => !compiled.has(k.key));
+      // A kernel that is new counts twice more, one that is not needed any more once less.
+      warn(fallback.faults, options, report, distinct.size + fresh.length - before.size);
+      await compileAll(gpu, fresh, compiled, options, report);
+    }
     const primed = new Set<string>();
     for (const m of byUse(programs, known)) {
       storage?.release();
       storage = undefined;
       const pipelines = m.kernels.map((k) => ({ ...compiled.get(k.key)!, kernel: k }));
-      storage = await makeStorage(gpu, m, pipelines, given, options);
+      storage = await makeStorage(gpu, m, pipelines, options.given?.(m) ?? new Map(), options);
       const own = new Set(m.kernels.map((k) => k.key));
       for (const k of order) {
         if (!own.has(k.key) || primed.has(k.key)) continue;
@@ -104,7 +132,8 @@ async function prepareAll(
       }
     }
     report({ status: "done" }, `${distinct.size} kernels ready`);
-    return { storage: storage!, kernels: distinct.size, used: known.filter((k) => distinct.has(k)).length };
+    const used = known.filter((k) => distinct.has(k)).length;
+    return { storage: storage!, programs, kernels: distinct.size, used };
   } catch (e) {
     storage?.release();
     const error = e instanceof SinterError ? e : thrownError("prepare the program", e);
@@ -121,31 +150,57 @@ function byUse(programs: readonly Manifest[], known: readonly string[]): readonl
   return used.size === 0 ? programs : [...programs].sort((a, b) => share(b) - share(a));
 }
 
+const told = new WeakSet<SinterError>();
+
+/** Tells of features that were lost: the listener, or where there is none, once, the console. */
+function warn(faults: readonly Fault[], options: WarmupOptions, report: Report, more: number): void {
+  for (const [i, { variant, error }] of faults.entries()) {
+    report({ status: "warning", kernel: variant, error }, error.diagnostic.message, 0, i === 0 ? more : 0);
+    if (!options.onProgress && !told.has(error)) console.warn(error.message);
+    told.add(error);
+  }
+}
+
 async function compileAll(
   gpu: Gpu,
   kernels: readonly KernelSpec[],
-  options: WarmupOptions,
-  warm: boolean,
+  done: Map<string, Pipeline>,
+  options: PrepareOptions,
   report: Report,
-): Promise<Map<string, Pipeline>> {
-  const done = new Map<string, Pipeline>();
+): Promise<void> {
+  const of = done.size + kernels.length;
   const queue = [...kernels];
   let failed = false;
-  const worker = async (): Promise<void> => {
-    for (let k = queue.shift(); k && !failed; k = queue.shift()) {
+  const worker = async (here: boolean): Promise<void> => {
+    const next = () => (here ? queue.pop() : queue.shift());
+    for (let k = next(); k && !failed; k = next()) {
       try {
         report({ status: "compiling", kernel: k.label }, `compiling ${k.label}`);
-        done.set(k.key, await gpu.pipelines.get(k, { warmup: warm, signal: options.signal }));
-        report({ status: "compiled", kernel: k.label }, `compiled ${done.size} of ${kernels.length}: ${k.label}`, 1);
+        done.set(k.key, await gpu.pipelines.get(k, { warmup: options.warm, signal: options.signal, here }));
+        report({ status: "compiled", kernel: k.label }, `compiled ${done.size} of ${of}: ${k.label}`, 1);
       } catch (e) {
         failed = true;
         throw e;
       }
     }
   };
-  const workers = Math.max(1, Math.min(options.concurrency ?? 8, kernels.length));
-  await Promise.all(Array.from({ length: workers }, worker));
-  return done;
+  const most = Math.max(1, Math.min(options.concurrency ?? 8, kernels.length));
+  const here = gpu.compilesHere && most > 1;
+  const workers = Array.from({ length: here ? Math.min(most - 1, handedOver) : most }, () => worker(false));
+  if (here) workers.push(worker(true));
+  await Promise.all(workers);
+}
+
+/** Pipelines that Dawn in Node has at a time where this thread compiles too: two threads work on them, and two wait their turn. */
+const handedOver = 4;
+
+/**
+ * Kernels that take longest to compile first, by their texts: drivers take about four times as long for a line with subgroup
+ * matrices. The smallest ones are last, where a thread that others wait for finds them.
+ */
+function longestFirst(kernels: Iterable<KernelSpec>): KernelSpec[] {
+  const cost = (k: KernelSpec): number => k.wgsl.length * (k.requires.subgroupMatrix ? 4 : 1);
+  return [...kernels].sort((a, b) => cost(b) - cost(a));
 }
 
 /** Submits the first step of a kernel with no workgroups. */
@@ -165,7 +220,7 @@ async function prime(gpu: Gpu, k: KernelSpec, storage: Storage, options: WarmupO
       gpu.submit([encoder.finish()]);
     };
     await gpu.scoped(`prime ${k.label}`, submitPrimer, options);
-    await gpu.wait(`priming ${k.label}`, gpu.device.queue.onSubmittedWorkDone(), options);
+    await gpu.wait(`priming ${k.label}`, gpu.done(), options);
   } finally {
     none!.release();
   }

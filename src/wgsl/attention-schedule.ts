@@ -2,39 +2,73 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { writeAttentionRow } from "./attention.ts";
+import { blockAttention } from "./attention-block-tiles.ts";
+import { decodeFits, decodeSchedules, writeAttentionDecode } from "./attention-decode.ts";
 import { writeGradKeyValueRow, writeGradQueryRow } from "./attention-grad.ts";
 import { gradTiledFits, writeGradTiled } from "./attention-grad-tiled.ts";
+import { matrixAttentions } from "./attention-matrix-tiles.ts";
 import { type Sizes, sizesOf } from "./attention-parts.ts";
 import { tiledFits, writeAttentionTiled } from "./attention-tiled.ts";
+import type { Candidate } from "./candidate.ts";
 import type { Kernel } from "./kernel.ts";
 
-type Writer = (region: Region, capabilities: Capabilities) => Kernel;
-
-interface Variants {
-  /** An invocation a row: for CPU adapters and for what the tile does not suit. */
-  readonly row: Writer;
-  /** Tiles through workgroup memory. */
-  readonly tiled: Writer;
-  fits(s: Sizes, capabilities: Capabilities): boolean;
+interface Variant {
+  readonly name: string;
+  write(region: Region, capabilities: Capabilities): Kernel;
+  /** Does it suit these sizes and the device? Always where it is left out. */
+  fits?(s: Sizes, capabilities: Capabilities): boolean;
+  /** Tiles through workgroup memory: not for CPU adapters. */
+  readonly tiled?: boolean;
 }
 
-const forward: Variants = { row: writeAttentionRow, tiled: writeAttentionTiled, fits: tiledFits };
+/** From what is preferred to what always works: an invocation a row. */
+const forward: readonly Variant[] = [
+  {
+    name: "attention_decode",
+    write: (r, c) => writeAttentionDecode(r, c),
+    fits: (s, c) => decodeFits(s, c),
+    tiled: true,
+  },
+  ...decodeSchedules.map(
+    (d): Variant => ({
+      name: `attention_decode_${d.threads}x${d.early}`,
+      write: (r, c) => writeAttentionDecode(r, c, d),
+      fits: (s, c) => decodeFits(s, c, d),
+      tiled: true,
+    }),
+  ),
+  { name: "attention_tile_32x32", write: writeAttentionTiled, fits: tiledFits, tiled: true },
+  { name: "attention_row", write: writeAttentionRow },
+];
 
-const variants: Readonly<Record<string, Variants>> = {
+const variants: Readonly<Record<string, readonly Variant[]>> = {
   attention: forward,
   attentionStats: forward,
-  attentionGradQuery: { row: writeGradQueryRow, tiled: writeGradTiled, fits: gradTiledFits },
-  attentionGradKeyValue: { row: writeGradKeyValueRow, tiled: writeGradTiled, fits: gradTiledFits },
+  attentionGradQuery: [
+    { name: "attention_grad_query_tile", write: writeGradTiled, fits: gradTiledFits, tiled: true },
+    { name: "attention_grad_query_row", write: writeGradQueryRow },
+  ],
+  attentionGradKeyValue: [
+    { name: "attention_grad_key_value_tile", write: writeGradTiled, fits: gradTiledFits, tiled: true },
+    { name: "attention_grad_key_value_row", write: writeGradKeyValueRow },
+  ],
 };
 
-/** The variant of an attention row for a device. */
-export function writeAttention(region: Region, capabilities: Capabilities): Kernel {
+/** Every way to compute an attention row on a device, the one that is taken without measurements first. */
+export function attentionCandidates(region: Region, capabilities: Capabilities): readonly Candidate[] {
   const node = region.anchors[0] as Node;
-  const { row, tiled, fits } = variants[node.op] as Variants;
   const halfWords = !capabilities.features.f16 && region.outputs.some((n) => n.type.dtype === "f16");
   const s = sizesOf(node);
   // Only whole vectors make whole words.
   const words = !halfWords || (s.depth % 4 === 0 && s.valueDepth % 4 === 0);
-  const tile = !capabilities.software && words && fits(s, capabilities);
-  return (tile ? tiled : row)(region, capabilities);
+  const suits = (v: Variant): boolean =>
+    !(v.tiled && (capabilities.software || !words)) && (v.fits?.(s, capabilities) ?? true);
+  const block = words ? blockAttention(region, capabilities) : undefined;
+  const others = (variants[node.op] as readonly Variant[]).filter(suits);
+  return [
+    ...matrixAttentions(region, capabilities),
+    ...(block?.preferred ? [block] : []),
+    ...others.map(({ name, write }) => ({ name, write: () => write(region, capabilities) })),
+    ...(block && !block.preferred ? [block] : []),
+  ];
 }

@@ -87,7 +87,8 @@ export function stageHalves(frame: Frame, s: MatrixSide): StagedHalves {
       e.line(`var ${name} = vec4<${wide ? "f32" : "u32"}>();`);
       return name;
     });
-    return { registers, line: div(unit, perLine), chunk: mod(unit, perLine) };
+    const line = div(unit, perLine);
+    return { registers, line: along === "inner" ? spread(line, perLine) : line, chunk: mod(unit, perLine) };
   });
   return {
     along,
@@ -113,8 +114,17 @@ export function stageHalves(frame: Frame, s: MatrixSide): StagedHalves {
   };
 }
 
+/** Lines in the order in which invocations store them, so that what eight of them store at a time lies in different banks. */
+export function spread(line: Index, perLine: number): Index {
+  const together = 8 / perLine;
+  if (together <= 1) return line;
+  const within = mod(line, 8);
+  const other = add(scale(mod(within, together), 8 / together), div(within, together));
+  return add(scale(div(line, 8), 8), other);
+}
+
 /** The axis along which vectors can be loaded; the inner one where neither or both can. */
-function lineAxis({ region }: Frame, s: MatrixSide): "outer" | "inner" {
+export function lineAxis({ region }: Frame, s: MatrixSide): "outer" | "inner" {
   const unit = (axis: "outer" | "inner"): boolean => {
     const [limit, across] = axis === "outer" ? [s.limit, s.depthLimit] : [s.depthLimit, s.limit];
     const vector = add(scale(variable("probe_v", Math.max(1, Math.floor(limit / 8) - 1)), 8), lane(8));
@@ -189,24 +199,25 @@ function roundedFrom(
   }
 }
 
-const insideQuarter = (quarter: Index, limit: number): string =>
+export const insideQuarter = (quarter: Index, limit: number): string =>
   limit % 4 === 0
     ? `${indexText(quarter)} < ${limit / 4}u`
     : `vec4<u32>(${indexText(scale(quarter, 4))}) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${limit}u)`;
 
 /** Four f32 as two words of halves. Devices with matrices of halves have halves; the other form is for trying without. */
-const halves = ({ capabilities }: Frame, v: string): string =>
+export const halves = ({ capabilities }: Frame, v: string): string =>
   capabilities.features.f16
     ? `bitcast<vec2<u32>>(vec4<f16>(${v}))`
     : `pack2x16float((${v}).xy), pack2x16float((${v}).zw)`;
 
 /** Whether no position along the depth lies beyond its end. */
-const whole = (s: MatrixSide): boolean => s.depthLimit % s.depth === 0 && !s.beyond;
+export const whole = (s: MatrixSide): boolean => s.depthLimit % s.depth === 0 && !s.beyond;
 
-const clamp = (e: Emitter, x: Index, last: number): Index =>
+export const clamp = (e: Emitter, x: Index, last: number): Index =>
   x.max <= last ? x : e.opaque(`min(${indexText(x)}, ${last}u)`, last, e.depthOf([x]));
 
-const clampDepth = (e: Emitter, s: MatrixSide, x: Index, last: number): Index => (whole(s) ? x : clamp(e, x, last));
+export const clampDepth = (e: Emitter, s: MatrixSide, x: Index, last: number): Index =>
+  whole(s) ? x : clamp(e, x, last);
 
 /** Where eight neighbours along the lane of `index` lie in memory as halves, if they do so as whole words and unchanged. */
 function wordsOf(

@@ -6,8 +6,8 @@ import { writeFourSums } from "./riders.ts";
 
 /** Sums of a staged operand over the depth. */
 export interface HalfSums {
-  /** Adds the tile that begins at vector `base` of the staging array. */
-  add(base: number): void;
+  /** Adds the tile that begins at the vector of the staging array that the text `base` gives. */
+  add(base: string): void;
   /** Stores the sums, through the staging array, which nothing else needs any more. */
   write(): void;
 }
@@ -15,12 +15,19 @@ export interface HalfSums {
 /** The tile that sums are taken of. */
 export interface SummedTile {
   readonly side: Side;
-  readonly staged: StagedHalves;
+  readonly staged: Pick<StagedHalves, "along" | "pitch">;
+  /**
+   * Where the operand is scaled and in two halves: how many vectors after the upper ones the lower ones begin, and the text of what
+   * undoes the scale.
+   */
+  readonly lower?: { readonly vectors: number; readonly unscale: string };
   readonly array: string;
   readonly size: number;
   readonly depth: number;
   readonly threads: number;
   readonly limit: number;
+  /** Where along the summed side the four at a place in lines come from, where that is another place. */
+  readonly quadOf?: (place: Index) => Index;
   /** Where the tile begins along the summed side, and along the other one: the workgroups at 0 there do the sums. */
   readonly at: Index;
   readonly across: Index;
@@ -46,11 +53,10 @@ function sumsOfColumns(frame: Frame, t: SummedTile): HalfSums {
     add(base) {
       e.open(`if (${first}) {`);
       for (let k = 0; k < own; k++) {
-        const at = `(lid / ${chunks}u) * ${own * t.staged.pitch}u + lid % ${chunks}u + ${base + k * t.staged.pitch}u`;
-        const w = e.fresh("w");
-        e.line(`let ${w} = ${t.array}[${at}];`);
-        e.line(`${low} += ${wide(`${w}.x`, `${w}.y`)};`);
-        e.line(`${high} += ${wide(`${w}.z`, `${w}.w`)};`);
+        const at = `(lid / ${chunks}u) * ${own * t.staged.pitch}u + lid % ${chunks}u + ${base} + ${k * t.staged.pitch}u`;
+        const [first4, next4] = eightAt(frame, t, at);
+        e.line(`${low} += ${first4};`);
+        e.line(`${high} += ${next4};`);
       }
       e.close();
     },
@@ -76,10 +82,9 @@ function sumsOfLines(frame: Frame, t: SummedTile): HalfSums {
     add(base) {
       e.open(`if (${first}) {`);
       for (let c = 0; c < own; c++) {
-        const at = `(lid % ${t.size}u) * ${t.staged.pitch}u + (lid / ${t.size}u) * ${own}u + ${base + c}u`;
-        const w = e.fresh("w");
-        e.line(`let ${w} = ${t.array}[${at}];`);
-        e.line(`${sum} += ${wide(`${w}.x`, `${w}.y`)} + ${wide(`${w}.z`, `${w}.w`)};`);
+        const at = `(lid % ${t.size}u) * ${t.staged.pitch}u + (lid / ${t.size}u) * ${own}u + ${base} + ${c}u`;
+        const [first4, next4] = eightAt(frame, t, at);
+        e.line(`${sum} += ${first4} + ${next4};`);
       }
       e.close();
     },
@@ -97,6 +102,22 @@ function sumsOfLines(frame: Frame, t: SummedTile): HalfSums {
   };
 }
 
+/** Texts of the eight values at a place of the tile, in two vectors. */
+function eightAt({ e }: Frame, { array, lower }: SummedTile, at: string): readonly [string, string] {
+  const load = (place: string): string => {
+    const w = e.fresh("w");
+    e.line(`let ${w} = ${array}[${place}];`);
+    return w;
+  };
+  const upper = load(at);
+  const both = [wide(`${upper}.x`, `${upper}.y`), wide(`${upper}.z`, `${upper}.w`)] as const;
+  if (!lower) return both;
+  const rest = load(`${at} + ${lower.vectors}u`);
+  const low = [wide(`${rest}.x`, `${rest}.y`), wide(`${rest}.z`, `${rest}.w`)] as const;
+  const whole = (i: 0 | 1): string => `(${both[i]} + ${low[i]}) * ${lower.unscale}`;
+  return [whole(0), whole(1)];
+}
+
 function declare({ e }: Frame): string {
   const name = e.fresh("sum");
   e.line(`var ${name} = vec4<f32>();`);
@@ -108,5 +129,5 @@ function quads(frame: Frame, t: SummedTile, text: string, count: number): void {
   const { e } = frame;
   const total = e.let(text, 4, "f32");
   const quad = e.index("quad", count - 1, "lid");
-  writeFourSums(frame, t.side, add(t.at, scale(quad, 4)), t.limit, total);
+  writeFourSums(frame, t.side, add(t.at, scale(t.quadOf?.(quad) ?? quad, 4)), t.limit, total);
 }

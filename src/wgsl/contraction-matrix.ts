@@ -20,28 +20,26 @@ export interface MatrixTile {
   readonly pad?: number;
   /** Loads the next tile into registers while this one is multiplied. Default true. */
   readonly prefetch?: boolean;
-  /** Tiles of workgroup memory that are used in turn: with two, a step has one barrier. Default 1. */
-  readonly buffers?: 1 | 2;
   /** Rows of tiles that are computed together, so that what they read stays in the cache. Default 1. */
   readonly band?: number;
 }
 
 /** Lanes of the subgroups, and rows, columns and depth of the matrices that devices of this capability have. */
-const lanes = 32;
-const unit = 16;
+export const lanes = 32;
+export const unit = 16;
 
-const subgroupsOf = (t: MatrixTile): number => (t.m / t.rows) * (t.n / t.columns);
+export const subgroupsOf = (t: Omit<MatrixTile, "prefetch">): number => (t.m / t.rows) * (t.n / t.columns);
 export const matrixThreads = (t: MatrixTile): number => subgroupsOf(t) * lanes;
 
 /** Vectors between lines of results in workgroup memory: of four f32, two vectors apart. */
-const resultPitch = (t: MatrixTile): number => t.columns / 4 + 2;
+export const resultPitch = (t: Pick<MatrixTile, "columns">): number => t.columns / 4 + 2;
 const resultVectors = (t: MatrixTile): number => subgroupsOf(t) * unit * resultPitch(t);
 
 /** The most workgroup memory that the tile takes, whichever way its operands lie. */
 export function matrixBytes(t: MatrixTile): number {
   const pad = t.pad ?? 8;
   const side = (size: number): number => Math.max(size * (t.k + pad), t.k * (size + pad)) / 8;
-  return 16 * Math.max((side(t.m) + side(t.n)) * (t.buffers ?? 1), resultVectors(t));
+  return 16 * Math.max(side(t.m) + side(t.n), resultVectors(t));
 }
 
 /**
@@ -81,7 +79,6 @@ export function writeMatrix(region: Region, capabilities: Capabilities, t: Matri
     at: (n, k) => operandIndex(b, batch, k, n),
   });
   const array = "sh";
-  const tile = left.vectors + right.vectors;
   const acc = Array.from({ length: t.rows / unit }, () =>
     Array.from({ length: t.columns / unit }, () => {
       const name = e.fresh("acc");
@@ -101,24 +98,24 @@ export function writeMatrix(region: Region, capabilities: Capabilities, t: Matri
     left.load(tileM, add(first, scale(step, t.k)));
     right.load(tileN, add(first, scale(step, t.k)));
   };
-  const store = (base: number): void => {
-    left.store(array, base);
-    right.store(array, base + left.vectors);
+  const store = (): void => {
+    left.store(array, 0);
+    right.store(array, left.vectors);
   };
-  const multiply = (base: number): void => {
-    for (const s of sumsA) s.add(base);
-    for (const s of sumsB) s.add(base + left.vectors);
-    multiplyTile(e, { array, acc, left, right, base, second: base + left.vectors, rowAt, colAt, depth: t.k });
+  const multiply = (): void => {
+    for (const s of sumsA) s.add("0u");
+    for (const s of sumsB) s.add(`${left.vectors}u`);
+    multiplyTile(e, { array, acc, left, right, second: left.vectors, rowAt, colAt, depth: t.k });
   };
   const steps = Math.ceil(depth / t.k);
-  writeSteps(e, { steps, buffers: t.buffers ?? 1, prefetch: t.prefetch ?? true, tile, load, store, multiply });
+  writeSteps(e, { steps, prefetch: t.prefetch ?? true, load, store, multiply });
   for (const s of [...sumsA, ...sumsB]) {
     s.write();
     e.line("workgroupBarrier();");
   }
 
   storeResults(frame, p, t, { array, acc, batch, tileM, tileN, rowAt, colAt, sg, tilesM, tilesN });
-  const vectors = Math.max(tile * (t.buffers ?? 1), resultVectors(t));
+  const vectors = Math.max(left.vectors + right.vectors, resultVectors(t));
   return closeFrame(frame, {
     variant: `matrix_${t.m}x${t.n}x${t.k}`,
     workgroupSize: [threads, 1, 1],
@@ -130,7 +127,7 @@ export function writeMatrix(region: Region, capabilities: Capabilities, t: Matri
 }
 
 /** The tile that workgroup `g` computes: along the rows of tiles, or through bands of several rows column by column. */
-function placeOf(g: Index, tilesM: number, tilesN: number, band: number): { m: Index; n: Index } {
+export function placeOf(g: Index, tilesM: number, tilesN: number, band: number): { m: Index; n: Index } {
   if (band === 1 || tilesM % band !== 0) return { m: mod(div(g, tilesN), tilesM), n: mod(g, tilesN) };
   const within = mod(g, band * tilesN);
   const m = add(scale(mod(div(g, band * tilesN), tilesM / band), band), mod(within, band));
@@ -139,53 +136,26 @@ function placeOf(g: Index, tilesM: number, tilesN: number, band: number): { m: I
 
 interface Steps {
   readonly steps: number;
-  readonly buffers: 1 | 2;
   readonly prefetch: boolean;
-  /** Vectors of one tile of both operands. */
-  readonly tile: number;
   load(step: Index): void;
-  store(base: number): void;
-  multiply(base: number): void;
+  store(): void;
+  multiply(): void;
 }
 
 /** The loop over the depth. After it nobody reads what was staged. */
 function writeSteps(e: Emitter, s: Steps): void {
-  const barrier = (): void => e.line("workgroupBarrier();");
-  const next = (step: string, body: (step: Index) => void): void => {
-    if (s.steps === 1) return;
-    e.open(`if (${step} + 1u < ${s.steps}u) {`);
-    body(e.index(e.fresh("next"), s.steps - 1, `${step} + 1u`));
-    e.close();
-  };
-  if (s.buffers === 2) {
-    // Two steps a round, so that the halves of workgroup memory have constant places.
-    s.load(int(0));
-    s.store(0);
-    barrier();
-    const half = (step: string, own: number, other: number): void => {
-      next(step, (n) => s.load(n));
-      s.multiply(own);
-      next(step, () => s.store(other));
-      barrier();
-    };
-    e.open(`for (var step = 0u; step < ${s.steps}u; step += 2u) {`, ["step"]);
-    half("step", 0, s.tile);
-    if (s.steps > 1) {
-      e.open(s.steps % 2 === 0 ? "{" : `if (step + 1u < ${s.steps}u) {`);
-      half("(step + 1u)", s.tile, 0);
-      e.close();
-    }
-    e.close();
-    return;
-  }
   if (s.prefetch) s.load(int(0));
   e.open(`for (var step = 0u; step < ${s.steps}u; step++) {`, ["step"]);
   if (!s.prefetch) s.load(e.index("now", s.steps - 1, "step"));
-  s.store(0);
-  barrier();
-  if (s.prefetch) next("step", (n) => s.load(n));
-  s.multiply(0);
-  barrier();
+  s.store();
+  e.line("workgroupBarrier();");
+  if (s.prefetch && s.steps > 1) {
+    e.open(`if (step + 1u < ${s.steps}u) {`);
+    s.load(e.index("next", s.steps - 1, "step + 1u"));
+    e.close();
+  }
+  s.multiply();
+  e.line("workgroupBarrier();");
   e.close();
 }
 
@@ -194,8 +164,7 @@ interface Multiplied {
   readonly acc: readonly (readonly string[])[];
   readonly left: StagedHalves;
   readonly right: StagedHalves;
-  /** Where the operands' tiles begin in the array. */
-  readonly base: number;
+  /** Where the right operand's tile begins in the array. */
   readonly second: number;
   readonly rowAt: Index;
   readonly colAt: Index;
@@ -211,7 +180,7 @@ function multiplyTile(e: Emitter, m: Multiplied): void {
   for (let k = 0; k < m.depth; k += unit) {
     e.open("{");
     m.acc.forEach((_, i) => {
-      const at = add(m.left.block(add(m.rowAt, int(i * unit)), k), int(m.base));
+      const at = m.left.block(add(m.rowAt, int(i * unit)), k);
       e.line(`let a${i} = ${load("left", m.left, at)};`);
     });
     m.acc[0]?.forEach((_, j) => {

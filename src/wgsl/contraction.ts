@@ -70,8 +70,8 @@ export interface DirectTile {
   readonly width?: number;
   /** Vectors of columns. */
   readonly vectors: number;
-  /** Invocations a workgroup, along the columns. */
-  readonly size: number;
+  /** Invocations a workgroup, along the columns; by default what leaves the fewest idle. */
+  readonly size?: number;
 }
 
 const workOf = (p: Product): number => p.m * p.n * p.k * p.batches;

@@ -1,12 +1,12 @@
 import { storageBytes } from "../base/dtype.ts";
 import type { Accumulator } from "./accumulate.ts";
-import type { Value } from "./emitter.ts";
+import type { Emitter, Value } from "./emitter.ts";
 import type { RowWriter } from "./row.ts";
 import { typeOf } from "./storage.ts";
 
 /**
  * Combines the states of the invocations that share a row, through workgroup memory, as a tree; that of an ordered
- * combine keeps the invocations' order. With subgroups a sum is first taken over each subgroup. Every invocation gets
+ * combine keeps the invocations' order. With subgroups sums and extremes are first taken over each subgroup. Every invocation gets
  * the result.
  */
 export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonly Value[]): Value[] {
@@ -16,23 +16,13 @@ export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonl
   const arrays = sharedArrays(w, values, size);
   const [first] = values as [Value];
   if (
-    acc.isSum &&
+    subgroupJoin(acc, first) &&
     capabilities.features.subgroups &&
-    s.rowsPerGroup === 1 &&
+    s.contiguous &&
     first.width === 1 &&
     s.threads % capabilities.subgroupMaxSize === 0
   ) {
-    w.usesSubgroups = true;
-    const name = arrays[0] as string;
-    const part = e.let(`subgroupAdd(${first.text})`, 1, first.dtype);
-    e.line(`if (sg_lane == 0u) { ${name}[lid / sg_size] = ${part.text}; }`);
-    e.line("workgroupBarrier();");
-    const total = e.fresh("acc");
-    e.line(`var ${total} = ${name}[0];`);
-    const k = e.fresh("k");
-    e.line(`for (var ${k} = 1u; ${k} < ${s.threads}u / sg_size; ${k}++) { ${total} += ${name}[${k}]; }`);
-    e.line("workgroupBarrier();");
-    return [e.let(total, 1, first.dtype)];
+    return [bySubgroups(w, acc, first, arrays[0] as string)];
   }
   // Neighbouring invocations of a row are `stride` apart.
   const stride = s.contiguous ? 1 : s.rowsPerGroup;
@@ -63,6 +53,49 @@ export function crossInvocations(w: RowWriter, acc: Accumulator, values: readonl
   const out = values.map((v, i) => e.let(`${arrays[i]}[${base}]`, v.width, v.dtype));
   e.line("workgroupBarrier();");
   return out;
+}
+
+type Join = (e: Emitter, text: string) => string;
+
+const extreme =
+  (builtin: string): Join =>
+  (e, text) => {
+    const most = e.let(`${builtin}(${text})`, 1, "f32").text;
+    // Which of a NaN and a number the built-in takes is open; a NaN's magnitude is above infinity's.
+    const bits = e.let(`subgroupMax(bitcast<u32>(${text}) & 0x7fffffffu)`, 1, "u32").text;
+    return `select(${most}, bitcast<f32>(${bits}), ${bits} > 0x7f800000u)`;
+  };
+const extremes: Readonly<Record<string, Join>> = {
+  reduceMax: extreme("subgroupMax"),
+  reduceMin: extreme("subgroupMin"),
+};
+
+/** How a subgroup combines one state of each of its invocations, where it can. */
+const subgroupJoin = (acc: Accumulator, { dtype }: Value): Join | undefined =>
+  acc.isSum ? (_, text) => `subgroupAdd(${text})` : dtype === "f32" ? extremes[acc.node.op] : undefined;
+
+/** Over each subgroup, then over the subgroups that share the row. */
+function bySubgroups(w: RowWriter, acc: Accumulator, state: Value, array: string): Value {
+  const { e } = w.frame;
+  const { s } = w;
+  const { dtype } = state;
+  const join = subgroupJoin(acc, state) as Join;
+  w.usesSubgroups = true;
+  const part = e.let(join(e, state.text), 1, dtype);
+  e.line(`if (sg_lane == 0u) { ${array}[lid / sg_size] = ${part.text}; }`);
+  e.line("workgroupBarrier();");
+  const total = e.fresh("acc");
+  e.line(`var ${total} = ${e.literal(acc.identity[0] as number, dtype).text};`);
+  const k = e.fresh("k");
+  const first = s.rowsPerGroup === 1 ? "" : "(lid - thread) / sg_size + ";
+  e.open(`for (var ${k} = sg_lane; ${k} < ${s.threads}u / sg_size; ${k} += sg_size) {`, [k]);
+  const before: Value = { text: total, width: 1, dtype, depth: e.depth };
+  const [sum] = acc.combine(e, [before], [{ ...e.let(`${array}[${first}${k}]`, 1, dtype), depth: e.depth }]);
+  e.line(`${total} = ${sum?.text};`);
+  e.close();
+  const all = e.let(join(e, total), 1, dtype);
+  e.line("workgroupBarrier();");
+  return all;
 }
 
 /**

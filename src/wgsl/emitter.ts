@@ -83,6 +83,11 @@ export class Emitter {
     this.provided.set(node, value);
   }
 
+  /** Reads of `node` are what they were before it was provided. */
+  withdraw(node: Node): void {
+    this.provided.delete(node);
+  }
+
   fresh(prefix: string): string {
     return `${prefix}${this.module.names++}`;
   }
@@ -244,6 +249,18 @@ export class Emitter {
     const text = rowOf(op).elementwise!.wgsl(texts, c);
     const depth = Math.max(0, ...args.map((a) => a.depth));
     return this.let(text, width, dtype, depth);
+  }
+
+  /** What this invocation stored in an output before, read at this place of the text. */
+  stored(node: Node, b: Binding, index: readonly Index[]): Value {
+    const { dtype } = node.type;
+    const offset = ravel(index, shapeOf(node));
+    const first = substitute(offset, "lane", int(0));
+    const width = dependsOn(offset, "lane") ? this.width : 1;
+    if (this.storage.canVector(b, first, width)) return this.let(this.storage.load(b, first, width), width, dtype);
+    return this.join(
+      this.lanes((l) => this.let(this.storage.load(b, substitute(offset, "lane", int(l)), 1), 1, dtype)),
+    );
   }
 
   private load(node: Node, b: Binding, index: readonly Index[]): Value {

@@ -21,6 +21,20 @@ export interface Kernel {
   readonly units: readonly number[];
   /** The text is the user's: nothing in it may be changed but the numbers of bindings. */
   readonly own?: boolean;
+  /** The kernels that it does the work of, where these are several. */
+  readonly parts?: readonly Kernel[];
+  /** What the text was put together from; absent where it is the user's, or for all sizes. */
+  readonly pieces?: Pieces;
+}
+
+/** The text of a kernel before it is a module. */
+export interface Pieces {
+  /** Type of each binding's array. */
+  readonly types: readonly string[];
+  /** Declarations at module scope, those of bindings left out. */
+  readonly declarations: readonly string[];
+  /** Statements over `group`, `lid` and, with subgroups, `sg_size` and `sg_lane`. Groups past the last are not guarded. */
+  readonly body: string;
 }
 
 /** What the family writers share: an emitter whose inputs are bound, and the buffers of the outputs. */
@@ -93,29 +107,18 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
   const f16 = e.storage.usesHalf() || parts.subgroupMatrix === true;
   const uniform = frame.region.uniform !== undefined;
   const group = uniform ? "wid.x + wid.y * nwg.x" : y === 1 ? "wid.x" : `wid.x + wid.y * ${x}u`;
-  const wgsl = [
-    ...(f16 ? ["enable f16;"] : []),
-    ...(subgroups ? ["enable subgroups;"] : []),
-    ...(parts.subgroupMatrix ? matrixDirectives : []),
-    ...e.storage.declarations(),
-    ...e.storage.functions(),
-    ...(parts.declarations ?? []),
-    e.helpers.text(),
-    ...functions,
-    `@compute @workgroup_size(${parts.workgroupSize.join(", ")})`,
-    `fn main(@builtin(workgroup_id) wid: vec3<u32>, ${
-      uniform ? "@builtin(num_workgroups) nwg: vec3<u32>, " : ""
-    }@builtin(local_invocation_index) lid: u32${
-      subgroups ? ", @builtin(subgroup_size) sg_size: u32, @builtin(subgroup_invocation_id) sg_lane: u32" : ""
-    }) {`,
+  const requires: Requirements = {
+    ...{ f16, subgroups, workgroupBytes: parts.workgroupBytes ?? 0 },
+    ...(parts.subgroupMatrix ? { subgroupMatrix: true } : {}),
+  };
+  const declarations = [...e.storage.functions(), ...(parts.declarations ?? []), e.helpers.text(), ...functions].filter(
+    (l) => l !== "",
+  );
+  const wgsl = moduleText(requires, parts.workgroupSize, [...e.storage.declarations(), ...declarations], uniform, [
     `  let group = ${group};`,
     ...(uniform || (y > 1 && x * y > parts.groups) ? [`  if (group >= ${parts.groups}u) { return; }`] : []),
     body,
-    "}",
-    "",
-  ]
-    .filter((l) => l !== "")
-    .join("\n");
+  ]);
   return {
     wgsl,
     bindings: e.storage.accesses(),
@@ -123,12 +126,37 @@ export function closeFrame(frame: Frame, parts: Parts): Kernel {
     workgroupSize: parts.workgroupSize,
     workgroups: [x, y, 1],
     groups: parts.groups,
-    requires: {
-      ...{ f16, subgroups, workgroupBytes: parts.workgroupBytes ?? 0 },
-      ...(parts.subgroupMatrix ? { subgroupMatrix: true } : {}),
-    },
+    requires,
     units: e.storage.units(),
+    ...(uniform ? {} : { pieces: { types: e.storage.types(), declarations, body } }),
   };
+}
+
+/** A module of declarations and an entry point. */
+export function moduleText(
+  { f16, subgroups, subgroupMatrix }: Requirements,
+  workgroupSize: readonly number[],
+  declarations: readonly string[],
+  uniform: boolean,
+  body: readonly string[],
+): string {
+  return [
+    ...(f16 ? ["enable f16;"] : []),
+    ...(subgroups ? ["enable subgroups;"] : []),
+    ...(subgroupMatrix ? matrixDirectives : []),
+    ...declarations,
+    `@compute @workgroup_size(${workgroupSize.join(", ")})`,
+    `fn main(@builtin(workgroup_id) wid: vec3<u32>, ${
+      uniform ? "@builtin(num_workgroups) nwg: vec3<u32>, " : ""
+    }@builtin(local_invocation_index) lid: u32${
+      subgroups ? ", @builtin(subgroup_size) sg_size: u32, @builtin(subgroup_invocation_id) sg_lane: u32" : ""
+    }) {`,
+    ...body,
+    "}",
+    "",
+  ]
+    .filter((l) => l !== "")
+    .join("\n");
 }
 
 /** That a place is the same for a subgroup cannot be seen where it is computed from the invocation's number. */
@@ -138,7 +166,7 @@ const matrixDirectives: readonly string[] = [
 ];
 
 /** Two factors whose product is at least `n`, neither above `limit`. */
-function foldGroups(n: number, limit: number): [number, number] {
+export function foldGroups(n: number, limit: number): [number, number] {
   if (n <= limit) return [n, 1];
   const y = Math.ceil(n / limit);
   return [Math.ceil(n / y), y];

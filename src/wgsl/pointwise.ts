@@ -1,11 +1,12 @@
 import type { Region } from "../fuse/region.ts";
 import { add, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { always, least } from "./agree.ts";
+import { always, least, settled } from "./agree.ts";
 import { elements, lane } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
 
-const groupSize = 64;
+/** Invocations a workgroup: a GPU moves more bytes with larger ones, where there are enough for all of it. */
+const groupSizeFor = (steps: number, { software }: Capabilities): number => (!software && steps >= 2 ** 16 ? 256 : 64);
 
 export const writePointwise = (region: Region, capabilities: Capabilities): Kernel =>
   writePoints(openFrame(region, capabilities), "pointwise");
@@ -20,6 +21,7 @@ export function writePoints(frame: Frame, name: string): Kernel {
   const width = least(region, length % 4 === 0 ? 4 : packed || length % 2 === 0 ? 2 : 1);
   const steps = Math.ceil(total / width);
   e.width = width;
+  const groupSize = settled(region, "group", groupSizeFor(steps, capabilities));
   const groups = Math.ceil(steps / groupSize);
   const at = e.index("i", steps - 1, `group * ${groupSize}u + lid`);
   const whole = steps % groupSize === 0 && groups <= capabilities.limits.maxComputeWorkgroupsPerDimension;

@@ -21,14 +21,35 @@ export interface RowSchedule {
 
 const floorPow2 = (n: number): number => 2 ** Math.floor(Math.log2(Math.max(1, n)));
 
-/** Invocations a row: as many as have work, fewer where the row then divides evenly and stays in registers. */
-function sharing(steps: number, max: number): number {
+/**
+ * Invocations a row: as many as have work, fewer where the row then divides evenly and stays in registers. Of many rows, four steps
+ * an invocation if they can: loads are then under way together, and fewer invocations wait for each other.
+ */
+function sharing(steps: number, rows: number, max: number, uniform: boolean): number {
   const most = Math.min(max, floorPow2(steps));
+  const many = rows >= 1024;
+  for (let t = uniform ? 32 : 8; t <= most && many; t *= 2) if (steps % t === 0 && steps / t <= 4) return t;
+  // Rows that divide by nothing are gone through in a loop, and short ones by few.
+  if (many && !uniform && steps % 8 !== 0 && steps <= 4 * max)
+    return Math.min(most, Math.max(8, 2 * floorPow2(steps / 8)));
   for (let t = most; t >= 32; t /= 2) if (steps % t === 0 && steps / t <= 8) return t;
   return most;
 }
 
-export function chooseRowSchedule(region: Region, capabilities: Capabilities): RowSchedule {
+/** Invocations that share a column: as many as fill a GPU, and more while each has far to go. */
+function sharingColumns(rowSteps: number, steps: number): number {
+  let threads = 1;
+  for (; threads < 256 && steps / threads >= 16; threads *= 2) {
+    const all = rowSteps * threads;
+    if (all >= 262144 || (all >= 65536 && steps / threads <= 32)) break;
+  }
+  return threads;
+}
+
+/** What a row region is, whatever the schedule. */
+type Rows = Pick<RowSchedule, "rows" | "cols" | "contiguous" | "colWidth" | "rowWidth">;
+
+function rowsOf(region: Region, capabilities: Capabilities): Rows {
   const { space, axes } = region;
   const size = (list: readonly number[]): number => list.reduce((n, d) => n * d, 1);
   const cols = size(axes.map((i) => space[i] as number));
@@ -41,45 +62,69 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   const inner = space[space.length - 1] ?? 1;
   const innerKept = !axes.includes(space.length - 1);
   const rowWidth = least(region, contiguous || !innerKept ? 1 : inner % 4 === 0 ? 4 : packed ? 2 : 1);
-  const steps = Math.max(1, cols / colWidth);
-  const rowSteps = rows / rowWidth;
-  // Of very long rows few fit the cache at a time: more invocations share one, and it is still there for the next pass.
-  const most = !capabilities.software && steps >= 8192 ? 1024 : 256;
-  const max = Math.min(most, capabilities.limits.maxComputeInvocationsPerWorkgroup);
+  return { rows, cols, contiguous: contiguous || cols === 1, colWidth, rowWidth };
+}
 
-  if (contiguous || cols === 1) {
-    let threads = sharing(steps, max);
-    // On a CPU adapter an invocation a row avoids barriers; only a few long rows need sharing.
-    if (capabilities.software && (rows >= 16 || steps < 256)) threads = 1;
-    else if (threads <= 4 && rows >= 1024) threads = 1;
+const stepsOf = (r: Rows): number => Math.max(1, r.cols / r.colWidth);
+
+/** Of very long rows few fit the cache at a time: more invocations share one, and it is still there for the next pass. */
+function mostThreads(r: Rows, { software, limits }: Capabilities): number {
+  const most = !software && stepsOf(r) >= 2048 ? 1024 : 256;
+  return Math.min(most, limits.maxComputeInvocationsPerWorkgroup);
+}
+
+const alongRow = (r: Rows, threads: number, rowsPerGroup: number): RowSchedule => ({
+  ...{ ...r, name: `${threads}x${rowsPerGroup}`, rowWidth: 1, threads, rowsPerGroup },
+});
+const acrossRows = (r: Rows, threads: number, rowsPerGroup: number): RowSchedule => ({
+  ...{ ...r, name: `column_${threads}x${rowsPerGroup}`, threads, rowsPerGroup },
+});
+
+/** The schedule that is taken without measurements. */
+export function chooseRowSchedule(region: Region, capabilities: Capabilities): RowSchedule {
+  const r = rowsOf(region, capabilities);
+  const steps = stepsOf(r);
+  const max = mostThreads(r, capabilities);
+  if (r.contiguous) {
+    let threads = sharing(steps, r.rows, max, region.uniform !== undefined);
+    // On a CPU adapter an invocation a row avoids barriers; only a few long rows are shared, by what is one vector of its own.
+    if (capabilities.software) {
+      threads =
+        r.rows >= 16 || steps < 256 ? 1 : Math.min(threads, Math.max(4, floorPow2(capabilities.subgroupMinSize)));
+    } else if (threads <= 4 && r.rows >= 1024) threads = 1;
     threads = settled(region, "threads", threads);
-    const many = Math.max(1, Math.min(floorPow2(rows), Math.floor(Math.max(threads, 64) / threads)));
-    const rowsPerGroup = threads === 1 ? 64 : settled(region, "rows", many);
-    return {
-      name: `${threads}x${rowsPerGroup}`,
-      rows,
-      cols,
-      contiguous: true,
-      colWidth,
-      rowWidth: 1,
-      threads,
-      rowsPerGroup,
-    };
+    const many = Math.max(1, Math.min(floorPow2(r.rows), Math.floor(Math.max(threads, 64) / threads)));
+    return alongRow(r, threads, threads === 1 ? 64 : settled(region, "rows", many));
   }
+  const rowSteps = r.rows / r.rowWidth;
   const enough = capabilities.software ? 16 : 16384;
   const shares = capabilities.software ? 16 : 128;
   let threads = 1;
   while (threads < shares && rowSteps * threads < enough && steps / threads >= 16) threads *= 2;
+  if (!capabilities.software && !region.uniform) threads = sharingColumns(rowSteps, steps);
   threads = settled(region, "threads", threads);
-  const rowsPerGroup = threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(Math.min(max, 256) / threads), 16));
-  return {
-    name: `column_${threads}x${rowsPerGroup}`,
-    rows,
-    cols,
-    contiguous: false,
-    colWidth,
-    rowWidth,
-    threads,
-    rowsPerGroup,
-  };
+  return acrossRows(r, threads, acrossGroup(threads, max));
+}
+
+const acrossGroup = (threads: number, max: number): number =>
+  threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(Math.min(max, 256) / threads), 16));
+
+/** Every schedule worth a measurement, the one that is taken without any first. */
+export function rowSchedules(region: Region, capabilities: Capabilities): readonly RowSchedule[] {
+  const chosen = chooseRowSchedule(region, capabilities);
+  if (region.uniform) return [chosen];
+  const r = rowsOf(region, capabilities);
+  const steps = stepsOf(r);
+  const limit = Math.min(1024, capabilities.limits.maxComputeInvocationsPerWorkgroup);
+  const shares = (capabilities.software ? [1, 4, 16] : [1, 8, 16, 32, 64, 128, 256, 512, 1024]).filter(
+    (t) => t <= limit && t <= steps,
+  );
+  const other = r.contiguous
+    ? shares.flatMap((t) =>
+        (t === 1 ? [64, 256] : [1, floorPow2(64 / t), floorPow2(256 / t)])
+          .filter((g) => g * t <= limit && g <= Math.max(64, floorPow2(r.rows)))
+          .map((g) => alongRow(r, t, g)),
+      )
+    : shares.filter((t) => t <= 256).flatMap((t) => [acrossRows(r, t, acrossGroup(t, limit))]);
+  return [...new Map([chosen, ...other].map((s) => [s.name, s])).values()];
 }

@@ -8,8 +8,10 @@ import { always } from "./agree.ts";
 import { crossInvocations } from "./cross.ts";
 import { type Emitter, elements, lane, type Value } from "./emitter.ts";
 import { keptOperands, writeOperand } from "./kept.ts";
-import { closeFrame, type Frame, indexFor, type Kernel, openFrame, storesAt, writeAt } from "./kernel.ts";
+import { closeFrame, type Frame, indexFor, type Kernel, openFrame, storesAt } from "./kernel.ts";
+import { type Online, OnlineState, onlineOf, providePowers } from "./row-online.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
+import { eachStep, ownSteps, unrolled } from "./row-steps.ts";
 import { typeOf } from "./storage.ts";
 
 /** Serial chains longer than this are summed in blocks, so that the rounding error grows with the square root of the length. */
@@ -56,9 +58,14 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     valid: whole ? "" : `row_slot < ${rowSteps}u`,
     usesSubgroups: false,
   };
-  for (const level of levelsOf(region)) {
-    reduceLevel(writer, level);
-    for (const n of level) writer.done.add(n);
+  const levels = levelsOf(region);
+  for (let i = 0; i < levels.length; ) {
+    const [level, next] = levels.slice(i) as [Node[], Node[]?];
+    const online = onePass(writer) && onlineOf(level, next);
+    if (online) reduceOnline(writer, online);
+    else reduceLevel(writer, level);
+    for (const n of [...level, ...((online && next) || [])]) writer.done.add(n);
+    i += online ? 2 : 1;
   }
   writeOutputs(writer);
   const bytes = writer.shared.reduce((n, d) => n + d.bytes, 0);
@@ -131,12 +138,8 @@ function spaceIndex(w: RowWriter, col: Index): Index[] {
   return space.map((_, i) => (axes.includes(i) ? colIndex[axes.indexOf(i)] : rowIndex[kept.indexOf(i)]) as Index);
 }
 
-/** Few enough steps an invocation to write them out: what a row's first pass loads then stays in registers for the next. */
-const unrolled = ({ s, frame }: RowWriter, steps: number): boolean =>
-  always(frame.region, steps % s.threads === 0 && steps / s.threads <= (s.threads === 1 ? 4 : 8));
-
-const ownSteps = (w: RowWriter, steps: number): Index[] =>
-  Array.from({ length: steps / w.s.threads }, (_, j) => add(w.thread, int(j * w.s.threads)));
+/** The column, or vector of columns, that a step computes. */
+const colAt = (step: Index, width: number): Index => (width === 1 ? step : add(scale(step, width), lane(width)));
 
 interface State {
   readonly acc: Accumulator;
@@ -199,23 +202,28 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   const loops = ordered || !unrolled(w, steps);
   const states = level.map((n) => declareState(e, accumulatorOf(n), width, loops && !blocked));
 
+  // Elsewhere computing it again costs less than writing it.
+  const keeps = w.frame.capabilities.software || w.frame.region.uniform !== undefined;
   const kept =
-    !ordered && colWidth === s.colWidth && !unrolled(w, steps) ? keptOperands(w, level) : new Map<Node, Node>();
-  const body = (into: readonly State[], step: Index): void => {
+    keeps && !ordered && colWidth === s.colWidth && !unrolled(w, steps)
+      ? keptOperands(w, level)
+      : new Map<Node, Node>();
+  const body = (into: readonly State[], list: readonly Index[]): void => {
     e.width = width;
-    const col = colWidth === 1 ? step : add(scale(step, colWidth), lane(colWidth));
-    const index = spaceIndex(w, col);
-    const operands = into.map((st) =>
-      st.acc.node.args.map((a) => ({ ...e.value(a, indexFor(a, index, space)), depth: e.depth })),
+    const indices = list.map((step) => spaceIndex(w, colAt(step, colWidth)));
+    const operands = indices.map((index) =>
+      into.map((st) => st.acc.node.args.map((a) => ({ ...e.value(a, indexFor(a, index, space)), depth: e.depth }))),
     );
-    into.forEach((st, i) => {
-      merge(e, st, operands[i] as Value[]);
-    });
+    for (const values of operands) {
+      into.forEach((st, i) => {
+        merge(e, st, values[i] as Value[]);
+      });
+    }
     // After all loads: the output may be in the place of what they read.
-    for (const st of into) {
+    for (const st of kept.size ? into : []) {
       const [operand] = st.acc.node.args as [Node];
       const output = kept.get(operand);
-      if (output) writeOperand(w, operand, output, index);
+      if (output) for (const index of indices) writeOperand(w, operand, output, index);
     }
   };
 
@@ -223,14 +231,14 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     const c = e.fresh("c");
     const at = variable(c, steps - 1);
     if (!ordered && unrolled(w, steps)) {
-      for (const step of ownSteps(w, steps)) body(states, step);
+      for (const step of ownSteps(w, steps)) body(states, [step]);
     } else if (blocked) {
       const o = e.fresh("o");
       const end = `min(${o} + ${serialBlock}u, ${w.frame.end(steps)})`;
       e.open(`for (var ${o} = 0u; ${o} < ${w.frame.end(steps)}; ${o} += ${serialBlock}u) {`, [o]);
       const inner = level.map((n) => declareState(e, accumulatorOf(n), width, true));
       e.open(`for (var ${c} = ${o}; ${c} < ${end}; ${c}++) {`, [c]);
-      body(inner, at);
+      body(inner, [at]);
       e.close();
       inner.forEach((st, i) => {
         settle(e, st);
@@ -240,12 +248,10 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     } else if (ordered) {
       const chunk = Math.ceil(steps / s.threads);
       e.open(`for (var ${c} = thread * ${chunk}u; ${c} < min((thread + 1u) * ${chunk}u, ${steps}u); ${c}++) {`, [c]);
-      body(states, at);
+      body(states, [at]);
       e.close();
     } else {
-      e.open(`for (var ${c} = thread; ${c} < ${w.frame.end(steps)}; ${c} += ${s.threads}u) {`, [c]);
-      body(states, at);
-      e.close();
+      eachStep(w, steps, (list) => body(states, list));
     }
   }
 
@@ -257,6 +263,32 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     provideResults(w, st.acc.node, done);
   }
   for (const [operand, output] of kept) e.bind(operand, w.frame.outputs.get(output)!);
+}
+
+/** Can a row's maximum and what depends on it be reduced together? */
+const onePass = (w: RowWriter): boolean =>
+  !w.frame.capabilities.software &&
+  !w.frame.region.uniform &&
+  w.s.contiguous &&
+  w.s.threads > 1 &&
+  !unrolled(w, w.s.cols / w.s.colWidth);
+
+function reduceOnline(w: RowWriter, online: Online): void {
+  const { e, region } = w.frame;
+  const { colWidth, cols } = w.s;
+  e.width = colWidth;
+  const read = (n: Node, col: Index): Value => e.value(n, indexFor(online.x, spaceIndex(w, col), region.space));
+  const state = new OnlineState(online, e, colWidth);
+  eachStep(w, cols / colWidth, (list) => {
+    e.width = colWidth;
+    state.take(list.map((step) => read(online.x, colAt(step, colWidth))));
+  });
+  const results = state.finish(w, (n, col) => {
+    e.width = 1;
+    return read(n, col);
+  });
+  for (const [n, v] of results) provideResults(w, n, [v]);
+  providePowers(e, online);
 }
 
 function provideResults(w: RowWriter, node: Node, values: readonly Value[]): void {
@@ -322,18 +354,12 @@ function writeOutputs(w: RowWriter): void {
   if (w.valid) e.open(`if (${w.valid}) {`);
   e.width = Math.max(s.colWidth, s.rowWidth);
   const steps = s.cols / s.colWidth;
-  const write = (step: Index): void => {
-    const col = s.colWidth === 1 ? step : add(scale(step, s.colWidth), lane(s.colWidth));
-    writeAt(w.frame, full, spaceIndex(w, col));
+  const write = (list: readonly Index[]): void => {
+    const stores = list.flatMap((step) => storesAt(w.frame, full, spaceIndex(w, colAt(step, s.colWidth))));
+    for (const store of stores) store();
   };
-  if (unrolled(w, steps)) {
-    for (const step of ownSteps(w, steps)) write(step);
-  } else {
-    const c = e.fresh("c");
-    e.open(`for (var ${c} = thread; ${c} < ${w.frame.end(steps)}; ${c} += ${s.threads}u) {`, [c]);
-    write(variable(c, steps - 1));
-    e.close();
-  }
+  if (unrolled(w, steps)) for (const step of ownSteps(w, steps)) write([step]);
+  else eachStep(w, steps, write);
   if (w.valid) e.close();
 }
 

@@ -4,10 +4,11 @@ import { always, least, settled } from "./agree.ts";
 import { lane, shapeOf } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel } from "./kernel.ts";
 import { addressed, addresses, joined } from "./scatter.ts";
+import { suitsListed, writeListed } from "./scatter-listed.ts";
 import { typeOf } from "./storage.ts";
 
 /** A scatter of slices: `updates` of them, each replacing or joining one of `rows` slices of the tensor. */
-interface Slices {
+export interface Slices {
   readonly frame: Frame;
   readonly node: Node;
   readonly inPlace: boolean;
@@ -50,6 +51,7 @@ export function writeScatterSlices(frame: Frame, node: Node, inPlace: boolean): 
     vectors: product(slice) / width,
     owners: inPlace ? updates : product(target),
   };
+  if (!frame.region.uniform && suitsListed(s)) return writeListed(s);
   const { software, limits } = frame.capabilities;
   const together =
     !software && s.updates >= 64 && s.vectors >= 16 && limits.maxComputeInvocationsPerWorkgroup >= threads;
@@ -221,10 +223,10 @@ function matches(s: Slices, u: Index, position: readonly Index[]): string {
   return hits.join(" && ") || "true";
 }
 
-const sliceIndex = (s: Slices, vector: Index): readonly Index[] =>
+export const sliceIndex = (s: Slices, vector: Index): readonly Index[] =>
   unravel(s.width === 1 ? vector : add(scale(vector, s.width), lane(s.width)), s.slice);
 
-function store(s: Slices, position: readonly Index[], at: readonly Index[], acc: string): void {
+export function store(s: Slices, position: readonly Index[], at: readonly Index[], acc: string): void {
   const { e, outputs } = s.frame;
   const dtype = s.node.type.dtype;
   const value = e.let(acc, s.width, dtype);

@@ -23,6 +23,8 @@ export interface Side {
   readonly beyond?: boolean;
   /** Lines are padded by two vectors after each four of them: what `turned` stores at a time then lies in different banks. */
   readonly skewed?: boolean;
+  /** Loads stand in no branch: invocations without a share load the last one's. */
+  readonly eager?: boolean;
   readonly threads: number;
 }
 
@@ -92,7 +94,7 @@ export function stage(frame: Frame, s: Side): Staged {
     vectors,
     declaration: `var<workgroup> ${s.name}: array<${vec}, ${vectors}>;`,
     load(outer, depth) {
-      eachSlot((slot) => path.load(slot.registers, add(outer, scale(slot.outer, 4)), add(depth, slot.inner)));
+      eachSlot((slot) => path.load(slot.registers, add(outer, scale(slot.outer, 4)), add(depth, slot.inner)), s.eager);
     },
     store() {
       eachSlot((slot) => path.store(slot.registers, slot.outer, slot.inner, at));
@@ -102,14 +104,14 @@ export function stage(frame: Frame, s: Side): Staged {
 
 /**
  * Deals units of work out to the invocations of a workgroup, as many rounds as it takes; what is given back writes something for each
- * round, where there is a unit for the invocation.
+ * round, where there is a unit for the invocation; with `anyway` the others do the last unit again, without a branch.
  */
 export function slotsOf<T>(
   e: Emitter,
   units: number,
   threads: number,
   make: (unit: Index) => T,
-): (body: (slot: T) => void) => void {
+): (body: (slot: T) => void, anyway?: boolean) => void {
   const slots = Array.from({ length: Math.ceil(units / threads) }, (_, r) => {
     const own = r === 0 ? "lid" : `lid + ${r * threads}u`;
     const guarded = (r + 1) * threads > units;
@@ -117,11 +119,12 @@ export function slotsOf<T>(
     const unit = e.index(e.fresh("unit"), units - 1, guarded ? `min(${own}, ${units - 1}u)` : own);
     return { slot: make(unit), guard: guarded ? `${own} < ${units}u` : "" };
   });
-  return (body) => {
+  return (body, anyway = false) => {
     for (const { slot, guard } of slots) {
-      if (guard) e.open(`if (${guard}) {`);
+      const branches = guard !== "" && !anyway;
+      if (branches) e.open(`if (${guard}) {`);
       body(slot);
-      if (guard) e.close();
+      if (branches) e.close();
     }
   };
 }

@@ -166,6 +166,11 @@ export class Storage {
       );
   }
 
+  /** Type of each storage buffer's array, by its number; call after the body is complete. */
+  types(): string[] {
+    return this.bindings.flatMap((b) => b.buffers.map(() => `array<${this.memoryTypeOf(b)}>`));
+  }
+
   private memoryTypeOf(b: Binding): string {
     if (vectorOf(b) === 8) return "vec4<u32>";
     return this.packed(b) ? "u32" : memoryType(b.dtype, b.scalar ? 1 : b.width);

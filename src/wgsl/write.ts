@@ -1,28 +1,49 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Family, Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { writeAttention } from "./attention-schedule.ts";
-import { writeContraction } from "./contraction-schedule.ts";
+import { attentionCandidates } from "./attention-schedule.ts";
+import type { Candidate } from "./candidate.ts";
+import { contractionCandidates } from "./contraction-schedule.ts";
 import type { Kernel } from "./kernel.ts";
 import { writeOpaque } from "./opaque.ts";
 import { writePointwise } from "./pointwise.ts";
 import { writeRow } from "./row.ts";
+import { rowSchedules } from "./row-schedule.ts";
 import { writeScan } from "./scan.ts";
 import { writeScatter } from "./scatter.ts";
 
-const writers: Readonly<Record<Family, (r: Region, c: Capabilities) => Kernel>> = {
-  pointwise: writePointwise,
-  row: writeRow,
-  contraction: writeContraction,
-  attention: writeAttention,
-  scan: writeScan,
-  scatter: writeScatter,
-  opaque: writeOpaque,
+type Lister = (region: Region, capabilities: Capabilities) => readonly Candidate[];
+
+const only =
+  (write: (r: Region, c: Capabilities) => Kernel): Lister =>
+  (region, capabilities) => [{ name: region.family, write: () => write(region, capabilities) }];
+
+const listers: Readonly<Record<Family, Lister>> = {
+  pointwise: only(writePointwise),
+  row: (region, capabilities) =>
+    rowSchedules(region, capabilities).map((s) => ({
+      name: `row_${s.name}`,
+      write: () => writeRow(region, capabilities, s),
+    })),
+  contraction: contractionCandidates,
+  attention: attentionCandidates,
+  scan: only(writeScan),
+  scatter: only(writeScatter),
+  opaque: only(writeOpaque),
 };
 
-/** The kernel of a region in the variant that suits the device. The result's limits are checked against the device's. */
-export function writeKernel(region: Region, capabilities: Capabilities): Kernel {
-  const kernel = writers[region.family](region, capabilities);
+/** Every way to write a region's kernel for a device, the one that is taken without measurements first. */
+export const candidatesOf = (region: Region, capabilities: Capabilities): readonly Candidate[] =>
+  listers[region.family](region, capabilities);
+
+/**
+ * The kernel of a region in the variant that suits the device, or in the one that is called `name` where that is one of its
+ * candidates. The result's limits are checked against the device's.
+ */
+export function writeKernel(region: Region, capabilities: Capabilities, name?: string): Kernel {
+  const candidates = candidatesOf(region, capabilities);
+  const chosen = candidates.find((c) => c.name === name) ?? (candidates[0] as Candidate);
+  const kernel = chosen.write();
   const { limits } = capabilities;
   const invocations = kernel.workgroupSize.reduce((n, d) => n * d, 1);
   const bindings = kernel.bindings.length;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { overheads } from "../../bench/gpt2-measure.ts";
 import { configs } from "../../bench/gpt2-model.ts";
-import { profileFigures } from "../../bench/gpt2-report.ts";
 import { makeTrainer, trainingStep } from "../../bench/gpt2-step.ts";
+import { profileFigures } from "../../bench/profile-figures.ts";
 import { parseStep, type StepOptions } from "../../bench/step-options.ts";
 import { divided } from "../../bench/submits.ts";
 import { tableText } from "../../bench/table.ts";

@@ -21,7 +21,7 @@ describe("options of gpt2-train", () => {
 
   test.each([
     ["--config huge", '--config is "huge", but must be one of tiny, small, distil'],
-    ["--dtype bf16", '--dtype is "bf16", but must be one of f32, f16'],
+    ["--dtype bf16", '--dtype is "bf16", but must be one of f32, f16x3, f16'],
     ["--steps 0", '--steps is "0", but must be a whole number from 1 on'],
     ["--layers 2.5", '--layers is "2.5", but must be a whole number from 1 on'],
     ["--heads 3", "--heads is 3, which does not divide the width 64"],

@@ -22,7 +22,10 @@ const loss = (p: Params, x: Tensor): Tensor =>
     .pow(2)
     .mean();
 const phasesOf = (kernels: readonly KernelReport[], op: string): string[] =>
-  kernels.filter((k) => k.ops.includes(op)).map((k) => k.phase);
+  kernels
+    .flatMap((k) => k.parts ?? [k])
+    .filter((k) => k.ops.includes(op))
+    .map((k) => k.phase);
 
 describe("phases of kernels", () => {
   it("a program without a gradient is a forward pass", () => {

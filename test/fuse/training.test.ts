@@ -161,7 +161,7 @@ describe("DistilGPT-2's whole step under the default policy", () => {
   );
 
   it.each([
-    ["h200", 136],
+    ["h200", 118],
     ["base", 146],
     ["lavapipe", 134],
   ] as const)(

@@ -14,8 +14,13 @@ test("the parts of a long product are added up by the row kernel after it", asyn
   await checkVariants(gpu(), hardware(gpu()), [tile, "row_16x4"], { graph, tolerance: 1e-4 });
 });
 
+test("the last part of whole tiles takes fewer steps", async () => {
+  const { graph } = compile({ x: f32(64, 704), w: f32(704, 64) }, ({ x, w }) => layerNorm(matmul(x, w)));
+  await checkVariants(gpu(), hardware(gpu()), [tile, "row_16x4"], { graph, tolerance: 1e-4 });
+});
+
 test("the parts of batches, by a kernel of their own", async () => {
-  const { graph } = compile({ x: f32(2, 64, 410), w: f32(410, 68) }, ({ x, w }) => matmul(x, w));
+  const { graph } = compile({ x: f32(2, 64, 1610), w: f32(1610, 68) }, ({ x, w }) => matmul(x, w));
   await checkVariants(gpu(), hardware(gpu()), [tile, "pointwise_x4"], { graph });
 });
 
@@ -26,6 +31,8 @@ test("logits of an odd vocabulary with their loss and gradients", async () => {
     return { value, ...grad };
   });
   const inputs = variantInputs(graph, { t: [0, 1031] });
-  const variants = ["tile_64x64x16", "row_256x1", "row_256x1", "tile_32x32x16", "tile_32x32x16"];
-  await checkVariants(gpu(), hardware(gpu()), variants, { graph, inputs, tolerance: 1e-4 });
+  const variants = [tile, "row_256x1", "row_256x1", `${tile} | ${tile}`];
+  // Larger tiles take drivers of software adapters long to compile.
+  const small = hardware(gpu(), { limits: { maxComputeWorkgroupStorageSize: 6144 } });
+  await checkVariants(gpu(), small, variants, { graph, inputs, tolerance: 1e-4 });
 });

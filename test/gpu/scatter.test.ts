@@ -47,7 +47,8 @@ const cases: Readonly<Record<string, Case>> = {
       [130, 1],
       [130, 64],
     ]),
-    variants: ["scatter_together", "scatter_alone"],
+    variants: ["scatter_listed", "scatter_alone"],
+    inPlace: ["scatter_together_in_place", "scatter_alone_in_place"],
   },
   "an embedding's gradient, odd, more vectors than a workgroup has": {
     program: nd([
@@ -55,7 +56,16 @@ const cases: Readonly<Record<string, Case>> = {
       [65, 1],
       [65, 301],
     ]),
-    variants: ["scatter_together", "scatter_alone"],
+    variants: ["scatter_listed", "scatter_alone"],
+    inPlace: ["scatter_together_in_place", "scatter_alone_in_place"],
+  },
+  "an embedding's gradient, more updates of a workgroup's rows than it lists": {
+    program: nd([
+      [70, 64],
+      [2100, 1],
+      [2100, 64],
+    ]),
+    variants: ["scatter_listed", "scatter_alone"],
   },
   "indices of two axes by batch and position": {
     program: nd([

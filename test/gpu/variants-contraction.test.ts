@@ -17,8 +17,9 @@ import {
   tanh,
 } from "../../src/index.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
-import { tiles } from "../../src/wgsl/contraction-schedule.ts";
-import { type Tile, writeTiled } from "../../src/wgsl/contraction-tiled.ts";
+import { type Tile, tileName } from "../../src/passes/product-tiles.ts";
+import { profiles } from "../../src/runtime/profiles.ts";
+import { writeTiled } from "../../src/wgsl/contraction-tiled.ts";
 import { errorBounds, knownShare, outside } from "../support/error-bounds.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runUnplanned, unplanned } from "../support/region-run.ts";
@@ -33,8 +34,6 @@ const gpu = sharedGpu();
 /** Real tiles take drivers of software adapters seconds to compile: most cases run in a small one that is written the same way. */
 const little: Tile = { m: 16, n: 16, k: 4, rows: 4, columns: 4 };
 const small = "tile_32x32x16";
-const medium = "tile_64x64x16";
-const large = "tile_128x64x16";
 
 interface Case {
   readonly program: Pick<Program, "graph">;
@@ -62,7 +61,7 @@ function checkTile(tile: Tile, cases: Readonly<Record<string, Omit<Case, "varian
     const inputs = variantInputs(graph, ranges);
     const c = hardware(gpu(), device);
     const made = unplanned(graph, c, { fuse, write: (r) => writeTiled(r, c, tile) });
-    expect(made.kernels.map((k) => k.kernel.variant)).toEqual([`tile_${tile.m}x${tile.n}x${tile.k}`]);
+    expect(made.kernels.map((k) => k.kernel.variant)).toEqual([tileName(tile)]);
     const got = await runUnplanned(gpu(), made, inputs);
     for (const [name, bound] of Object.entries(errorBounds(graph, inputs))) {
       expect(knownShare(bound), `${name}: share of elements of which a bound is known`).toBe(1);
@@ -71,7 +70,37 @@ function checkTile(tile: Tile, cases: Readonly<Record<string, Omit<Case, "varian
   });
 }
 
+/** One that loads in no branch and divides its terms among slices, rows and columns of 8 and 12. */
+const sliced: Tile = { m: 16, n: 48, k: 8, rows: 4, columns: 12, slices: 2, eager: true };
+const largest: Tile = { m: 64, n: 64, k: 16, rows: 8, columns: 8 };
+
 describe("workgroup tiles", () => {
+  checkTile(sliced, {
+    "in slices: odd M, N and K, bias and relu": {
+      program: compile({ a: f32(33, 21), b: f32(21, 51), c: f32(51) }, ({ a, b, c }) => relu(matmul(a, b).add(c))),
+    },
+    "in slices: both transposed, batches": {
+      program: compile({ a: f32(2, 24, 35), b: f32(2, 52, 24) }, ({ a, b }) =>
+        matmul(a, b, { transposeA: true, transposeB: true }),
+      ),
+    },
+  });
+  checkTile(
+    { m: 16, n: 16, k: 16, rows: 4, columns: 4, slices: 4 },
+    {
+      "in four slices of four terms, a share of one row each": {
+        program: compile({ a: f32(20, 40), b: f32(40, 18) }, ({ a, b }) => matmul(a, b)),
+      },
+    },
+  );
+  checkTile(
+    { m: 32, n: 16, k: 4, rows: 4, columns: 4, eager: true },
+    {
+      "blocks of 4 by 8 invocations, rows of tiles in bands": {
+        program: compile({ a: f32(190, 20), b: f32(20, 36) }, ({ a, b }) => matmul(a, b)),
+      },
+    },
+  );
   checkTile(little, {
     "odd M and N, bias, relu and residual, lanes stored one by one": {
       program: compile({ a: f32(33, 20), b: f32(20, 51), c: f32(51), r: f32(33, 51) }, ({ a, b, c, r }) =>
@@ -153,28 +182,25 @@ describe("tiles of real sizes", () => {
       device: { limits: { maxComputeInvocationsPerWorkgroup: 64 } },
     },
   });
-  checkTile(tiles[1] as Tile, {
+  checkTile(largest, {
     "64×64, every workgroup at an edge, odd M and K, bias": {
       program: compile({ a: f32(65, 21), b: f32(21, 68), c: f32(68) }, ({ a, b, c }) => matmul(a, b).add(c)),
     },
   });
-  checkTile(tiles[0] as Tile, {
-    "128×64, odd rows": { program: compile({ a: f32(129, 20), b: f32(20, 68) }, ({ a, b }) => matmul(a, b)) },
-  });
 
-  test("are chosen by the number of workgroups", () => {
-    const variant = (m: number, n: number): string => {
-      const { graph } = compile({ a: f32(m, 20), b: f32(20, n) }, ({ a, b }) => matmul(a, b));
-      return compileGraph(graph, hardware(gpu()))
+  test("are chosen by how their workgroups fill the device", () => {
+    const variant = (m: number, n: number, k: number): string => {
+      const { graph } = compile({ a: f32(m, k), b: f32(k, n) }, ({ a, b }) => matmul(a, b));
+      return compileGraph(graph, { ...profiles.h200, name: "any" })
         .report.kernels.map((k) => k.variant)
         .join();
     };
-    expect([variant(64 * 12, 64 * 8), variant(64 * 12, 64 * 8 - 64), variant(33, 1031)]).toEqual([
-      medium,
-      small,
-      small,
-    ]);
-    expect([variant(128 * 64, 64 * 8), variant(128 * 64, 64 * 7)]).toEqual([large, medium]);
+    // Whole turns of two workgroups a multiprocessor; three turns where two would not do; few workgroups, divided.
+    expect(variant(4096, 3072, 768)).toBe("tile_128x128x16");
+    expect(variant(4096, 2304, 768)).toBe("tile_128x96x16");
+    expect(variant(512, 3072, 768)).toBe("tile_64x96x16_by2");
+    expect(variant(768, 2304, 512)).toBe("tile_32x64x32_by4");
+    expect(variant(33, 51, 21)).toBe("tile_32x32x16");
   });
 
   test("f16 natively, odd columns", async () => {

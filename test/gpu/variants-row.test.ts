@@ -21,6 +21,7 @@ import {
   sum,
   type Tensor,
   u32,
+  valueAndGrad,
 } from "../../src/index.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -215,6 +216,28 @@ describe("rows that are read again", () => {
       program: compile({ x: f32(19, 257), t: i32(19) }, ({ x, t }) => crossEntropy(x.mul(4), t, { reduction: "none" })),
       variants: ["row_256x1"],
       ranges: { t: [0, 257] },
+    },
+    "long rows, their maximum and what depends on it in one pass": {
+      program: compile({ x: f32(5, 5001), t: i32(5) }, ({ x, t }) =>
+        valueAndGrad((x: Tensor) => crossEntropy(x.mul(8), t, { reduction: "sum" }))(x),
+      ),
+      variants: ["row_256x1", "row_4x1"],
+      fuse: "legal",
+      ranges: { t: [-1, 5002] },
+    },
+    "long rows of vectors, with infinities and NaN": {
+      program: compile({ x: f32(6, 9216) }, ({ x }) => softmax(x)),
+      variants: ["row_256x1"],
+      inputs: (inputs) => {
+        const { data, shape } = inputs.x as NDArray;
+        const own = Float64Array.from(data);
+        const low = Number.NEGATIVE_INFINITY;
+        own.fill(low, 9216, 2 * 9216 - 5);
+        own.fill(low, 2 * 9216, 3 * 9216);
+        own[3 * 9216 + 4000] = Number.NaN;
+        own[4 * 9216 + 77] = Number.POSITIVE_INFINITY;
+        return { ...inputs, x: { ...(inputs.x as NDArray), data: own, shape } };
+      },
     },
     "more workgroups than a dimension has": {
       program: compile({ x: f32(37, 97) }, ({ x }) => softmax(x)),

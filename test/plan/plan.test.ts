@@ -94,26 +94,36 @@ function packed(b: GraphBuilder, states: readonly Node[], change: readonly Node[
   return states.map((s, i) => b.add("window", [flat], { start: offsets[i], shape: s.type.shape }));
 }
 
-test("ten thousand training steps: nothing that is needed is overwritten, windows are aligned", () => {
-  const small: Capabilities = {
-    ...tight,
-    limits: { ...tight.limits, maxStorageBufferBindingSize: 65_536, maxBufferSize: 2 ** 20 },
-  };
-  const property = fc.property(
-    randomGraphs({ maxNodes: 8 }),
-    fc.nat({ max: 31 }),
-    fc.nat({ max: 3 }),
-    (g, how, pick) => {
-      const graph = withStates(g.graph, how);
-      const made = planned(graph, [...devices, small][pick] as Capabilities, "profit", false);
-      const problems = replay(made, made.manifest);
-      if (problems.length) expect.fail(`${problems.join("\n")}\n${print(graph)}`);
-      checkManifest(made.manifest);
-      expect(made.plan.buffers.leastBytes).toBeLessThanOrEqual(made.manifest.buffers.reduce((n, x) => n + x.size, 0));
-    },
-  );
-  fc.assert(property, runs(10_000));
-}, 120_000);
+test.each([
+  ["ten thousand training steps", "wordless", 10_000],
+  ["training steps whose kernels share dispatches", "bundled", 1_000],
+] as const)(
+  "%s: nothing that is needed is overwritten, windows are aligned",
+  (_, kernels, times) => {
+    const small: Capabilities = {
+      ...tight,
+      limits: { ...tight.limits, maxStorageBufferBindingSize: 65_536, maxBufferSize: 2 ** 20 },
+    };
+    let shared = 0;
+    const property = fc.property(
+      randomGraphs({ maxNodes: 8 }),
+      fc.nat({ max: 31 }),
+      fc.nat({ max: 3 }),
+      (g, how, pick) => {
+        const graph = withStates(g.graph, how);
+        const made = planned(graph, [...devices, small][pick] as Capabilities, "profit", kernels);
+        shared += made.main.filter((s) => s.bundle.length > 1).length;
+        const problems = replay(made, made.manifest);
+        if (problems.length) expect.fail(`${problems.join("\n")}\n${print(graph)}`);
+        checkManifest(made.manifest);
+        expect(made.plan.buffers.leastBytes).toBeLessThanOrEqual(made.manifest.buffers.reduce((n, x) => n + x.size, 0));
+      },
+    );
+    fc.assert(property, runs(times));
+    expect(shared > 0).toBe(kernels === "bundled");
+  },
+  120_000,
+);
 
 test.each([
   ["one by one", 0],

@@ -2,11 +2,12 @@ import { storageBytes, tensorBytes } from "../../src/base/dtype.ts";
 import { fuse } from "../../src/fuse/fuse.ts";
 import { legalise } from "../../src/fuse/legalise.ts";
 import { countOf, placeOf } from "../../src/fuse/pull.ts";
-import { type Region, slotsOf } from "../../src/fuse/region.ts";
+import { type Bundle, type Region, slotsOf } from "../../src/fuse/region.ts";
 import { splitSetup } from "../../src/fuse/setup.ts";
 import type { Graph, Node } from "../../src/ir/graph.ts";
 import { packLayout } from "../../src/ir/ops/memory.ts";
 import type {
+  Access,
   Capabilities,
   DispatchSpec,
   KernelSpec,
@@ -15,7 +16,8 @@ import type {
   Window,
 } from "../../src/manifest/manifest.ts";
 import { optimise } from "../../src/passes/pipeline.ts";
-import type { Bound } from "../../src/plan/bind.ts";
+import type { Bound, BoundRegion } from "../../src/plan/bind.ts";
+import { chooseBundles } from "../../src/plan/bundles.ts";
 import { manifestOf, type Plan, plan, type Step } from "../../src/plan/plan.ts";
 import type { Kernel } from "../../src/wgsl/kernel.ts";
 import { writeKernel } from "../../src/wgsl/write.ts";
@@ -42,10 +44,19 @@ const wordless = (region: Region): Kernel => ({
   groups: 1,
   units: [],
   requires: { f16: false, subgroups: false, workgroupBytes: 0 },
+  pieces: { types: [], declarations: [], body: "" },
 });
 
-/** What the compiler makes of a graph, with its plan; with or without kernels. */
-export function planned(graph: Graph, capabilities: Capabilities, mode: FuseMode, kernels = true): Planned {
+/**
+ * What the compiler makes of a graph, with its plan; with kernels, without, or without and with all in one dispatch that may
+ * be.
+ */
+export function planned(
+  graph: Graph,
+  capabilities: Capabilities,
+  mode: FuseMode,
+  kernels: "written" | "wordless" | "bundled" = "written",
+): Planned {
   const limit = capabilities.limits.maxStorageBuffersPerShaderStage;
   const { maxStorageBufferBindingSize, maxBufferSize } = capabilities.limits;
   const largestBinding = Math.min(maxStorageBufferBindingSize, maxBufferSize);
@@ -54,20 +65,39 @@ export function planned(graph: Graph, capabilities: Capabilities, mode: FuseMode
   const parts = { setup: split.setup, main: legalise(split.main, limit) };
   const regions = (g: Graph): Region[] =>
     fuse(g, capabilities, mode).regions.filter((r) => r.outputs.some((n) => countOf(n) > 0));
+  const alone = (list: readonly Region[]): Bundle[] => list.map((r) => [r]);
   const input = {
     graph: legal,
     parts,
-    setup: parts.setup.outputs.length ? regions(parts.setup) : [],
-    main: regions(parts.main),
+    setup: parts.setup.outputs.length ? alone(regions(parts.setup)) : [],
+    main: alone(regions(parts.main)),
     capabilities,
   };
-  const made = plan(input);
+  const single = plan(input);
+  const kernelsAlone = single.main.map(([b]) => ({
+    ...(b as BoundRegion),
+    kernel: wordless((b as BoundRegion).region),
+  }));
+  const bundles = kernels === "bundled" ? chooseBundles(kernelsAlone, parts.main, capabilities) : undefined;
+  const made = bundles ? plan({ ...input, main: bundles }) : single;
   const steps = (list: readonly Bound[]): Step[] =>
-    list.map((b) => ({
-      ...b,
-      kernel: kernels ? writeKernel(b.region, capabilities) : wordless(b.region),
-      label: b.region.family,
-    }));
+    list.map((bound) => {
+      const [{ region, windows }] = bound as [BoundRegion];
+      const label = bound.map((b) => b.region.family).join();
+      if (bound.length === 1) {
+        const kernel = kernels === "written" ? writeKernel(region, capabilities) : wordless(region);
+        return { bundle: [region], windows, kernel, label };
+      }
+      const known = new Map(
+        bound.flatMap((b) => {
+          const { bindings } = wordless(b.region);
+          return b.windows.map((w, i) => [JSON.stringify([w, bindings[i]]), { w, access: bindings[i] }] as const);
+        }),
+      );
+      const all = [...known.values()];
+      const kernel = { ...wordless(region), bindings: all.map((x) => x.access as Access) };
+      return { bundle: bound.map((b) => b.region), windows: all.map((x) => x.w), kernel, label };
+    });
   const [setup, main] = [steps(made.setup), steps(made.main)];
   return { plan: made, setup, main, manifest: manifestOf(made, setup, main) };
 }
@@ -159,23 +189,47 @@ export function replay({ plan: p, setup, main }: Planned, m: Manifest): string[]
   const port = (s: PortSpec): void => put(s.window, named.get(s.name) as Node);
   for (const s of [...m.inputs, ...m.weights, ...m.state]) port(s);
 
-  const run = (phase: string, steps: readonly Step[], dispatches: readonly DispatchSpec[]): void => {
+  const run = (
+    phase: string,
+    bounds: readonly Bound[],
+    steps: readonly Step[],
+    dispatches: readonly DispatchSpec[],
+  ): void => {
     if (steps.length !== dispatches.length)
       problems.push(`${phase}: ${dispatches.length} dispatches of ${steps.length}`);
-    steps.forEach(({ region, kernel }, i) => {
+    steps.forEach(({ bundle, kernel }, i) => {
       const d = dispatches[i] as DispatchSpec;
-      const where = `${phase} ${i} (${region.family})`;
+      const where = `${phase} ${i} (${bundle.map((r) => r.family)})`;
       const k = m.kernels[d.kernel] as KernelSpec;
       if (k.wgsl !== kernel.wgsl) problems.push(`${where}: another kernel`);
       if (String(d.workgroups) !== String(kernel.workgroups)) problems.push(`${where}: other workgroups`);
       const stored: (() => void)[] = [];
-      let next = 0;
-      for (const slot of slotsOf(region)) {
-        const n = (slot.input ?? slot.output) as Node;
-        const first = next;
-        const w = d.bindings[next++] as Window;
-        let size = w.size;
-        while (slot.part && size < bytesOf(n)) size += (d.bindings[next++] as Window).size;
+      // Of a bundle all read before any has written: which comes first is not known.
+      const windows = (p: number): readonly Window[] =>
+        (bundle.length === 1 ? d.bindings : bounds[i]?.[p]?.windows) ?? [];
+      const slots = bundle.flatMap((r, p) => {
+        const own = windows(p);
+        let next = 0;
+        const found = slotsOf(r).map((slot) => {
+          const n = (slot.input ?? slot.output) as Node;
+          const first = next;
+          const w = own[next++] as Window;
+          let size = w.size;
+          while (slot.part && size < bytesOf(n)) size += (own[next++] as Window).size;
+          return { slot, n, first, w, size, part: p };
+        });
+        if (next !== own.length) problems.push(`${where}: ${own.length} bindings for ${next}`);
+        if (new Set(slotsOf(r).map((x) => x.input ?? x.output)).size !== slotsOf(r).length)
+          problems.push(`${where}: a tensor is bound twice`);
+        return found;
+      });
+      for (const a of slots.filter((x) => x.slot.output)) {
+        const touched = (b: (typeof slots)[0]): boolean =>
+          a.w.buffer === b.w.buffer && a.w.offset < b.w.offset + b.size && b.w.offset < a.w.offset + a.size;
+        if (slots.some((b) => b.part !== a.part && touched(b)))
+          problems.push(`${where}: one part writes %${a.slot.output?.id}, where another reads or writes`);
+      }
+      for (const { slot, n, first, w, size } of slots) {
         const whole = { ...w, size };
         const buffer = m.buffers[w.buffer];
         if (size < bytesOf(n)) problems.push(`${where}: ${size} bytes for %${n.id}, which has ${bytesOf(n)}`);
@@ -191,18 +245,15 @@ export function replay({ plan: p, setup, main }: Planned, m: Manifest): string[]
           problems.push(`${where}: writes a ${buffer?.role} buffer`);
         stored.push(() => put(whole, slot.output as Node));
       }
-      if (new Set(slotsOf(region).map((x) => x.input ?? x.output)).size !== slotsOf(region).length)
-        problems.push(`${where}: a tensor is bound twice`);
-      if (next !== d.bindings.length) problems.push(`${where}: ${d.bindings.length} bindings for ${next}`);
       for (const s of stored) s();
       problems.push(...aliases(d, k).map((x) => `${where}: ${x}`));
     });
   };
-  run("setup", setup, m.setup);
+  run("setup", p.setup, setup, m.setup);
   // Twice: what a run leaves behind must not disturb the next one.
   for (const turn of ["first run", "second run"]) {
     for (const s of m.inputs) port(s);
-    run(turn, main, m.dispatches);
+    run(turn, p.main, main, m.dispatches);
     parts.main.outputs.forEach((o, i) => {
       const bad = wrong((m.outputs[i] as PortSpec).window, o.node);
       if (bad) problems.push(`${turn}: output ${o.name} ${bad}`);

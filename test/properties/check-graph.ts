@@ -48,7 +48,9 @@ const everyBuild: readonly Build[] = [{ fuse: "legal" }, { fuse: "legal", otherK
 
 function compiledFor(gpu: Gpu, graph: Graph, { fuse, otherKind = false }: Build): Manifest {
   const own = gpu.capabilities;
-  return compileGraph(graph, { ...own, software: own.software !== otherKind }, { fuse }).manifest;
+  const software = own.software !== otherKind;
+  // Independent kernels share dispatches where they can.
+  return compileGraph(graph, { ...own, software }, { fuse, bundles: !software && fuse !== "off" }).manifest;
 }
 
 export interface CheckOptions {

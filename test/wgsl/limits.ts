@@ -1,6 +1,6 @@
 import type { Capabilities, KernelSpec, Manifest } from "../../src/manifest/manifest.ts";
 
-const scalarBytes: Readonly<Record<string, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2 };
+const scalarBytes: Readonly<Record<string, number>> = { f32: 4, i32: 4, u32: 4, bool: 4, f16: 2, "atomic<u32>": 4 };
 
 /** Bytes of a scalar or vector type by its WGSL text, with the alignment it has in an array. */
 function bytesOf(type: string): number {

@@ -88,6 +88,13 @@ const cases: Readonly<Record<string, { readonly graph: Graph }>> = {
     { q: f32(1, 33, 20), k: f32(1, 9, 20), v: f32(1, 9, 20), m: f32(33, 9), d: f32(1, 33, 20) },
     ({ d, m, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { mask: m }).mul(d).sum())(x),
   ),
+  "normalised rows times a matrix, by its own kernel": compile({ v: f32(2, 68), b: f32(68, 36) }, ({ v, b }) =>
+    matmul(layerNorm(v), b),
+  ),
+  "attention of one query by the invocations of a workgroup": compile(
+    { q: f32(2, 1, 8), k: f32(2, 40, 8), v: f32(2, 40, 8) },
+    ({ q, k, v }) => attention(q, k, v),
+  ),
   "a few rows times a transposed matrix": compile({ v: f32(3, 64), b: f32(24, 64) }, ({ v, b }) =>
     matmul(v, b, { transposeB: true }),
   ),
@@ -163,7 +170,9 @@ test("rows added to a table by many updates: no races", () => {
   const { graph } = compile({ x: f32(5, 64), i: f32(66, 1), u: f32(66, 64) }, ({ x, i, u }) =>
     scatterND(x, cast(i, "i32"), u, { reduction: "add" }),
   );
-  const { manifest } = compileGraph(graph, capabilities);
+  // Small workgroups: the detector does not know what larger ones use, workgroupUniformLoad.
+  const limits = { ...capabilities.limits, maxComputeInvocationsPerWorkgroup: 128 };
+  const { manifest } = compileGraph(graph, { ...capabilities, limits });
   expect(sharesMemory(manifest)).toBe(true);
   // The detector's own arithmetic on bits is not WGSL's: test/gpu/scatter.test.ts has the results.
   const { found } = runOnCpu(manifest, inputsOf(graph));

@@ -3,6 +3,7 @@ import type { GraphBuilder, Node } from "../graph.ts";
 import type { Derivative } from "../op.ts";
 import { range } from "../ops/axes.ts";
 import { reshape, transpose } from "../ops/composite-helpers.ts";
+import { precisionOf } from "../ops/contraction.ts";
 
 const swap = (b: GraphBuilder, x: Node): Node => {
   const rank = x.type.shape.length;
@@ -32,20 +33,21 @@ function foldBatch(b: GraphBuilder, x: Node, rank: number, folded: readonly numb
  * da = ct b', db = a' ct. Where an operand was repeated along batch axes its cotangent is a sum over them: they are folded
  * into the axis that is contracted, so that it is still one matmul.
  */
-const matmul: Derivative = ({ b, args, ct, needs }) => {
+const matmul: Derivative = ({ b, node, args, ct, needs }) => {
   const [x, y] = args as [Node, Node];
+  const product = (...factors: Node[]): Node => b.add("matmul", factors, precisionOf(node.attrs));
   const batch = ct.type.shape.slice(0, -2);
   const left = (): Node => {
     const folded = repeated(x.type.shape, batch);
-    if (folded.length === 0) return b.add("matmul", [ct, swap(b, y)]);
+    if (folded.length === 0) return product(ct, swap(b, y));
     const [rows, columns] = [swap(b, ct), swap(b, y)].map((t) => foldBatch(b, t, batch.length, folded));
-    return b.add("matmul", [swap(b, rows as Node), columns as Node]);
+    return product(swap(b, rows as Node), columns as Node);
   };
   const right = (): Node => {
     const folded = repeated(y.type.shape, batch);
-    if (folded.length === 0) return b.add("matmul", [swap(b, x), ct]);
+    if (folded.length === 0) return product(swap(b, x), ct);
     const [rows, columns] = [x, ct].map((t) => foldBatch(b, t, batch.length, folded));
-    return b.add("matmul", [swap(b, rows as Node), columns as Node]);
+    return product(swap(b, rows as Node), columns as Node);
   };
   return [
     needs(0) ? reshape(b, left(), x.type.shape) : undefined,

@@ -3,6 +3,7 @@ import type { Attrs, GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { range, tensorType } from "./axes.ts";
 import { reduceOver, reshape, transpose } from "./composite-helpers.ts";
+import { precisionOf, productPrecisions } from "./contraction.ts";
 import { parseEinsum } from "./einsum-equation.ts";
 import { numbers, requireDType, sameDType } from "./infer.ts";
 
@@ -61,7 +62,7 @@ function widen(b: GraphBuilder, t: Term, other: Term, labels: readonly string[])
 }
 
 /** The product of two terms, summed over the labels they share that nothing else needs. */
-function contract(b: GraphBuilder, l: Term, r: Term, needed: ReadonlySet<string>): Term {
+function contract(b: GraphBuilder, l: Term, r: Term, needed: ReadonlySet<string>, attrs: Attrs): Term {
   const shared = l.labels.filter((x) => r.labels.includes(x));
   const batch = shared.filter((x) => needed.has(x));
   const sum = shared.filter((x) => !needed.has(x));
@@ -78,10 +79,14 @@ function contract(b: GraphBuilder, l: Term, r: Term, needed: ReadonlySet<string>
   const x = arrange(b, widen(b, l, r, sum), [...batch, ...left, ...sum]);
   const y = arrange(b, widen(b, r, l, sum), [...batch, ...sum, ...right]);
   const [m, k, n] = [sizesAt(x, left), sizesAt(x, sum), sizesAt(y, right)];
-  const product = b.add("matmul", [
-    reshape(b, x.x, [...sizesAt(x, batch), shapeSize(m), shapeSize(k)]),
-    reshape(b, y.x, [...sizesAt(y, batch), shapeSize(k), shapeSize(n)]),
-  ]);
+  const product = b.add(
+    "matmul",
+    [
+      reshape(b, x.x, [...sizesAt(x, batch), shapeSize(m), shapeSize(k)]),
+      reshape(b, y.x, [...sizesAt(y, batch), shapeSize(k), shapeSize(n)]),
+    ],
+    attrs,
+  );
   return { x: reshape(b, product, [...product.type.shape.slice(0, -2), ...m, ...n]), labels };
 }
 
@@ -95,7 +100,7 @@ function einsum(b: GraphBuilder, args: readonly Node[], a: Attrs): Node {
     const t = diagonals(b, { x, labels: operands[i] as string[] });
     return sumAlone(b, t, new Set([...output, ...operands.filter((_, j) => j !== i).flat()]));
   });
-  const all = terms.reduce((l, r, i) => contract(b, l, r, needed(i + 1)));
+  const all = terms.reduce((l, r, i) => contract(b, l, r, needed(i + 1), precisionOf(a)));
   return arrange(b, all, output).x;
 }
 
@@ -104,7 +109,15 @@ export const einsumComposites: readonly OpRow[] = [
     name: "einsum",
     kind: "composite",
     params: ["...xs"],
-    attrs: { equation: { type: "string", doc: "a letter for each axis of each operand, -> and those of the result" } },
+    attrs: {
+      equation: { type: "string", doc: "a letter for each axis of each operand, -> and those of the result" },
+      precision: {
+        type: "string",
+        doc: "that of the products it consists of",
+        default: null,
+        oneOf: productPrecisions,
+      },
+    },
     doc:
       "Einstein summation: the product of the operands, aligned by label, summed over labels that the result does not have. `...` stands for broadcasting " +
       "axes, a label twice in one operand for its diagonal; without -> the result has the labels that appear once, sorted. Operands combine from left " +

@@ -24,6 +24,14 @@ function matmulType(a: TensorType, b: TensorType, { parts }: Attrs): TensorType 
   return tensorType("matmul", dtype, [...(typeof parts === "number" ? [parts] : []), ...batch, m, n]);
 }
 
+/** Ways to compute a product of f32; the meaning is the same. Without matrix units there is only the first. */
+export const productPrecisions = ["f32", "f16x3"] as const;
+/** How products of f32 are computed: in f32, or as three products of halves where the device has matrix units for them. */
+export type ProductPrecision = (typeof productPrecisions)[number];
+
+/** The attribute of a matmul as one of another, for products that follow from it. */
+export const precisionOf = ({ precision }: Attrs): Attrs => (typeof precision === "string" ? { precision } : {});
+
 /** How a product's sum over K is divided: `count` parts of `depth` terms, the last one may have fewer. */
 export interface ProductParts {
   readonly count: number;
@@ -84,6 +92,12 @@ export const contractionRows: readonly OpRow[] = [
     attrs: {
       parts: { type: "int", doc: "into how many sums the compiler divides the sum over k", default: null },
       depth: { type: "int", doc: "terms of each of them; the last one may have fewer", default: null },
+      precision: {
+        type: "string",
+        doc: "how a product of f32 is computed: `f32`, or `f16x3`, by matrix units as three products of halves, as accurate",
+        default: null,
+        oneOf: productPrecisions,
+      },
     },
     doc:
       "out[..., i, j] = sum over k of a[..., i, k] * b[..., k, j]: a is [..., M, K], b is [..., K, N], axes before the last two broadcast. " +

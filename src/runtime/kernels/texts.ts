@@ -69,7 +69,7 @@ export function makeTexts(core: Core, groups: Groups): Texts {
           code: "kernel-compile-failed",
           message: `kernel ${text.label} does not compile on this device`,
           cause: errors.join("; ") || (error as Error).message,
-          hint: "build it with the version of Sinter that the page has; if that does not help, please report it",
+          hint: "build it with the version of Sinter that the page has, or please report it",
         },
         { cause: error },
       );

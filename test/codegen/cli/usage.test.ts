@@ -51,7 +51,7 @@ describe("mistakes are named, with what is nearest", () => {
     [["build", "--jsn"], 'unknown option "--jsn"', "did you mean --json?"],
     [["explain", "x", "--dim", "T=1"], 'unknown option "--dim"', "did you mean --dims?"],
     [["frobnicate"], 'unknown command "frobnicate"', "see sinter --help"],
-    [[], "no command is given", expect.stringContaining("build, check, watch, explain, doctor, init")],
+    [[], "no command is given", expect.stringContaining("build, check, watch, explain, tune, doctor, init")],
     [["explain"], 'missing required argument "what"', "see sinter explain --help"],
     [["doctor", "now"], expect.stringContaining("too many arguments"), "see sinter doctor --help"],
     [["check", "--color", "blue"], expect.stringContaining("auto, always, never"), "see sinter check --help"],

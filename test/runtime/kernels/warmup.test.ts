@@ -1,6 +1,8 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readdirSync, readFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openDevice } from "../../../src/node/device.ts";
 import {
+  addsUp,
   createRuntime,
   type Gpu,
   type Kernel,
@@ -167,6 +169,40 @@ describe("profiles", () => {
     expect(events.at(-1)).toMatchObject({ status: "done", completed: 10, total: 10 });
     expect([await value(uncompiled), await value(unloaded), await value(empty)]).toEqual([1, 3, 4]);
     expect(rt.counters.latePipelines).toBe(0);
+  });
+
+  test("subgroups that add up wrong give way to the plain texts, with an event a kernel and one warning on the console", async () => {
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    const tested = (n: number) => numbered(n, { "f32-subgroups": loads({ ...constant(n + 10), test: addsUp }) });
+    const [first, second] = [tested(1), tested(2)];
+    rt = await createRuntime({ device, features: ["subgroups"] });
+    if (!device.features.has("subgroups")) return;
+    await rt.warmup([first]);
+    expect(await value(first)).toBe(11);
+    expect(warned).not.toHaveBeenCalled();
+    using other = await openDevice();
+    const faulty = other.device;
+    const create = faulty.createShaderModule.bind(faulty);
+    faulty.createShaderModule = (d) => create({ ...d, code: d.code.replaceAll("subgroupAdd(", "subgroupMax(") });
+    const plain = await createRuntime({ device: faulty, strict: true });
+    const events: WarmupEvent[] = [];
+    await plain.warmup([first, second], { onProgress: (e) => events.push(e) });
+    const warnings = events.flatMap((e) => (e.status === "warning" ? [`${e.kernel} ${e.error.code}`] : []));
+    expect(warnings.sort()).toEqual(["number1 feature-faulty", "number2 feature-faulty"]);
+    expect(events.at(-1)).toMatchObject({ status: "done", completed: 4, total: 4 });
+    expect(warned.mock.calls.map(([text]) => /\[[\w-]+\]/.exec(String(text))?.[0])).toEqual(["[feature-faulty]"]);
+    const y = bufferOf(faulty, new Float32Array(4));
+    plain.run(second, { y }, { n: 4 });
+    expect((await floatsOf(faulty, y))[3]).toBe(2);
+    expect(plain.counters).toMatchObject({ pipelines: 2, latePipelines: 0 });
+    warned.mockRestore();
+  });
+
+  test("what the self-test adds up by is all that the library's texts ask of subgroups", () => {
+    const folder = "kernels/generated";
+    const texts = readdirSync(folder).filter((f) => /-subgroups.*\.wgsl$/.test(f));
+    const used = texts.flatMap((f) => readFileSync(`${folder}/${f}`, "utf8").match(/\bsubgroup[A-Z]\w*/g) ?? []);
+    expect([...new Set(used)]).toEqual(["subgroupAdd"]);
   });
 
   test("a kernel that has only f16 is meant in f16", async () => {

@@ -1,0 +1,105 @@
+import type { Gpu, Session } from "sinter";
+import { bindInputs } from "../src/runtime/inputs.ts";
+import { makeCall, startCalls } from "../src/runtime/run.ts";
+import { encodeSteps } from "../src/runtime/storage.ts";
+import { Stopwatch } from "../src/runtime/timestamps.ts";
+import { median } from "./measure.ts";
+
+/** GPU time of a program, in microseconds: one compute pass for all of its dispatches. */
+export interface GpuTime {
+  readonly median_us: number;
+  readonly min_us: number;
+}
+
+const spinText = `@group(0) @binding(0) var<storage, read_write> result: array<u32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  var x = id.x;
+  for (var i = 0u; i < 4096u; i++) { x = x * 1664525u + 1013904223u; }
+  result[id.x % arrayLength(&result)] = x;
+}`;
+
+/**
+ * Keeps a GPU busy for a while: idle ones run at a fraction of their clock rate, and take a second to speed up. Software
+ * adapters have none of their own.
+ */
+export async function warm(gpu: Gpu, ms: number): Promise<void> {
+  if (gpu.capabilities.software) return;
+  const { device } = gpu;
+  const pipeline = device.createComputePipeline({
+    layout: "auto",
+    compute: { module: device.createShaderModule({ code: spinText }), entryPoint: "main" },
+  });
+  const buffer = device.createBuffer({ size: 2 ** 20, usage: 0x80 });
+  const entries = [{ binding: 0, resource: { buffer } }];
+  const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+  const until = performance.now() + ms;
+  while (performance.now() < until) {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    for (let i = 0; i < 20; i++) pass.dispatchWorkgroups(16384);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    await gpu.idle();
+  }
+  buffer.destroy();
+}
+
+/** Shortest time of passes between two waits, in microseconds: shorter ones let a GPU slow down. */
+const least = 6000;
+const mostPasses = 400;
+const mostRepeats = 10;
+
+/**
+ * Times a session's dispatches by timestamps around compute passes, many passes a submit: the median of at least `samples`. State
+ * changes as often; results are dropped.
+ * @throws SinterError `no-timestamps`
+ */
+export async function gpuTime(
+  session: Session<never, never, never, never>,
+  inputs: object,
+  samples = 20,
+): Promise<GpuTime> {
+  const { gpu, inner } = session;
+  const { steps, rebindable } = inner.loaded.storage;
+  const bound = bindInputs(gpu, "input", inner.inputs, session.flatInputs(inputs as never), rebindable);
+  const watch = await Stopwatch.open(gpu, mostPasses);
+  const passes = async (count: number): Promise<number[]> => {
+    const [results] = await startCalls(gpu, [makeCall(inner, bound)], {
+      passes: (encoder, _, groupOf) => {
+        watch.start();
+        let dispatches = 0;
+        for (let i = 0; i < count; i++) {
+          const pass = watch.beginPass(encoder);
+          dispatches += encodeSteps(pass, steps, groupOf);
+          pass.end();
+        }
+        watch.finish(encoder);
+        return dispatches;
+      },
+    });
+    const stamps = await watch.read();
+    for (const r of Object.values(results ?? {})) r.dispose();
+    return stamps.map((s) => (s.end - s.begin) / 1000);
+  };
+  try {
+    await warm(gpu, 100);
+    const first = median(await passes(2));
+    const count = gpu.capabilities.software
+      ? samples
+      : Math.min(mostPasses, Math.max(samples, Math.ceil(least / first)));
+    // A GPU that was idle speeds up for a second or so: until it gets no faster.
+    let times = await passes(count);
+    for (let i = 0; i < mostRepeats && !gpu.capabilities.software; i++) {
+      const again = await passes(count);
+      const settled = median(again) > 0.98 * median(times);
+      times = again;
+      if (settled) break;
+      await warm(gpu, 200);
+    }
+    return { median_us: median(times), min_us: Math.min(...times) };
+  } finally {
+    watch.dispose();
+  }
+}

@@ -1,0 +1,51 @@
+/** Tuning: which variants of kernels, and which fusions, are fastest on an adapter. */
+import { compileGraph, type Inspected } from "./compiler.ts";
+import { checkDims, type Dims } from "./frontend/dims.ts";
+import { readOptions } from "./frontend/options.ts";
+import type { Program } from "./program.ts";
+import { checkGpu, type Gpu } from "./runtime/gpu.ts";
+import { type TuneOptions as RunOptions, runTuning, type Tuned } from "./tune/run.ts";
+import { checkTuningTable } from "./tune/table.ts";
+
+export type { AdapterIdentity, FusionChoice, KernelChoice, TuningTable } from "./manifest/tuning.ts";
+export { identityOf, sameAdapter } from "./tune/adapter.ts";
+export type { Tuned, TuneEvent } from "./tune/run.ts";
+export { shippedTable } from "./tune/shipped.ts";
+export { checkTuningTable, tuningTableToJson } from "./tune/table.ts";
+
+/** Options of {@link tune}. */
+export interface TuneOptions extends RunOptions {
+  /** Sizes of named dims; one that is left out has its hint's size. */
+  readonly dims?: Dims | undefined;
+}
+
+/**
+ * Measures the variants of every kernel of a program on a device, and its fusions: the table says which are fastest there.
+ * Kernels run one by one on random data of their real shapes. A variant whose numbers are not those of the usual one is
+ * never chosen, nor one that wins by less than 3 %. Works in browsers too.
+ * @throws SinterError `bad-tuning-table`, and as {@link Program.load}
+ */
+export function tune(gpu: Gpu, program: Pick<Program, "bind" | "dims">, options: TuneOptions = {}): Promise<Tuned> {
+  const { dims, ...o } = readOptions("tune", options, {
+    ...{ dims: undefined, table: undefined, again: false, budget: 120, fusions: true },
+    ...{ onProgress: undefined, signal: undefined, now: undefined, timer: undefined },
+  });
+  checkGpu("tune", gpu);
+  if (o.table) checkTuningTable(o.table);
+  const sizes = { ...Object.fromEntries(program.dims), ...checkDims(dims ?? {}, program.dims.keys()) };
+  const graph = program.bind(sizes);
+  return runTuning(
+    gpu,
+    (tuning) => {
+      let seen: Inspected | undefined;
+      const inspect = (planned: Inspected): void => {
+        seen = planned;
+      };
+      // Kernels are measured one by one.
+      compileGraph(graph, gpu.capabilities, { tuning, inspect, bundles: false });
+      const { setup, main, fusions } = seen as unknown as Inspected;
+      return { bound: [...main, ...setup], fusions };
+    },
+    o,
+  );
+}

@@ -1,0 +1,361 @@
+import type { Node } from "../ir/graph.ts";
+import {
+  add,
+  div,
+  type Index,
+  indexText,
+  int,
+  lessThen,
+  mod,
+  scale,
+  sub,
+  unravel,
+  variable,
+} from "../ir/index-expr.ts";
+import { keyHeads, provideResult, type Sizes, storeAside, storeAt } from "./attention-parts.ts";
+import { halves, type StagedHalves, stageHalves } from "./contraction-matrix-stage.ts";
+import { type Emitter, lane } from "./emitter.ts";
+import type { Frame } from "./kernel.ts";
+
+/** A workgroup owns positions of one axis, `each` of them a subgroup, and takes `other` positions of the other axis at a time. */
+export interface MatrixAttention {
+  readonly own: number;
+  readonly other: number;
+  readonly each: 16 | 32;
+}
+
+const unit = 16;
+const lanes = 32;
+export const log2e = Math.LOG2E;
+export const padded = (depth: number): number => Math.ceil(depth / unit) * unit;
+export const threadsOf = (t: MatrixAttention): number => (t.own / t.each) * lanes;
+/** Invocations that share an own position. */
+export const sharing = (t: MatrixAttention): number => lanes / t.each;
+/** Vectors from one line of scores to the next: lines of eight positions lie in different banks. */
+const stripPitch = (t: MatrixAttention): number => t.other / 4 + 1;
+/** Vectors of the scores of all own positions with the others at hand. */
+export const stripVectors = (t: MatrixAttention): number => t.own * stripPitch(t);
+/** Vectors of staged halves, whichever way their operand lies. */
+export const tileVectors = (positions: number, depth: number): number =>
+  Math.max(positions * (padded(depth) + 8), padded(depth) * (positions + 8)) / 8;
+
+/** What the three kernels have in common: which positions a workgroup owns, and its walk over the others. */
+export interface Walk {
+  readonly frame: Frame;
+  readonly s: Sizes;
+  readonly t: MatrixAttention;
+  /** Are the own positions queries? */
+  readonly queries: boolean;
+  readonly groups: number;
+  /** Leading indices: of the own operands, of the others, and of the queries. */
+  readonly ownLead: readonly Index[];
+  readonly otherLead: readonly Index[];
+  readonly lead: readonly Index[];
+  readonly ownSize: number;
+  readonly otherSize: number;
+  /** The first own position of the workgroup and of the subgroup within it, and the invocation's own one. */
+  readonly first: Index;
+  readonly subgroupAt: Index;
+  readonly row: Index;
+  readonly at: Index;
+  /** Which of the invocations that share a position this is. */
+  readonly part: Index;
+  readonly steps: number;
+  readonly grouped: boolean;
+}
+
+export function openWalk(frame: Frame, s: Sizes, t: MatrixAttention, queries: boolean): Walk {
+  const { e } = frame;
+  const heads = queries ? s.lead : s.keyLead;
+  const [ownSize, otherSize] = queries ? [s.rows, s.keys] : [s.keys, s.rows];
+  const blocks = Math.ceil(ownSize / t.own);
+  const all = heads.reduce((p, d) => p * d, 1);
+  const g = e.index("g", Math.max(0, blocks * all - 1), "group");
+  // With `causal` the last queries and the first keys have most to do: these workgroups start first.
+  const nth = div(g, Math.max(1, all));
+  const first = scale(queries ? sub(int(blocks - 1), nth) : nth, t.own);
+  const ownLead = unravel(mod(g, Math.max(1, all)), heads);
+  const grouped = !queries && s.group > 1;
+  const lead = grouped
+    ? ownLead.map((x, i) => (i === ownLead.length - 1 ? add(scale(x, s.group), variable("h", s.group - 1)) : x))
+    : ownLead;
+  const row = e.index("row", t.own - 1, `lid / ${sharing(t)}u`);
+  return {
+    ...{ frame, s, t, queries, groups: blocks * all, ownLead, lead, ownSize, otherSize, first, row, grouped },
+    otherLead: queries ? keyHeads(s, lead) : lead,
+    subgroupAt: scale(e.index("sg", t.own / t.each - 1, `lid / ${lanes}u`), t.each),
+    at: add(first, row),
+    part: e.index("part", sharing(t) - 1, `lid % ${sharing(t)}u`),
+    steps: Math.ceil(otherSize / t.other),
+  };
+}
+
+/** Stages positions of an operand, own ones or others. Past the end the last one is repeated. */
+export function stagePositions(w: Walk, operand: Node, depth: number, own: boolean): StagedHalves {
+  const [size, limit, lead] = own ? [w.t.own, w.ownSize, w.ownLead] : [w.t.other, w.otherSize, w.otherLead];
+  return stageHalves(w.frame, {
+    operand,
+    // A vector that reaches past the end repeats the last position: what is there is multiplied by 0, so it must be a number.
+    at: (r, d) => [...lead, lessThen(r, limit, r, int(limit - 1)), d],
+    size,
+    depth: padded(depth),
+    limit,
+    depthLimit: depth,
+    beyond: false,
+    threads: threadsOf(w.t),
+    pad: 8,
+  });
+}
+
+/** How a matrix is loaded from a tile: as (position, feature) or as (feature, position). */
+function loadBlock(
+  kind: "left" | "right",
+  s: StagedHalves,
+  base: number,
+  { position, feature, turned = false }: { position: Index; feature: number; turned?: boolean },
+): string {
+  const major = (s.along === "inner") !== turned ? "row_major" : "col_major";
+  const at = indexText(add(s.block(position, feature), int(base)));
+  return `subgroupMatrixLoad<subgroup_matrix_${kind}<f16, ${unit}, ${unit}>, ${major}>(&sh, ${at}, ${s.pitch}u)`;
+}
+
+export const barrier = (e: Emitter): void => e.line("workgroupBarrier();");
+
+/** Names of matrices by rows of blocks and columns. */
+export type Blocks = readonly (readonly string[])[];
+
+/** The own positions of an operand, as matrices in registers for good. */
+export function holdOwn(w: Walk, operand: Node, depth: number): Blocks {
+  const { e } = w.frame;
+  const staged = stagePositions(w, operand, depth, true);
+  staged.load(w.first, int(0));
+  staged.store("sh", 0);
+  barrier(e);
+  const held = Array.from({ length: w.t.each / unit }, (_, i) =>
+    Array.from({ length: padded(depth) / unit }, (_, d) => {
+      const name = e.fresh("own");
+      const position = add(w.subgroupAt, int(i * unit));
+      e.line(`let ${name} = ${loadBlock("left", staged, 0, { position, feature: d * unit })};`);
+      return name;
+    }),
+  );
+  barrier(e);
+  return held;
+}
+
+/** Sums in f32: one for each own position and feature. */
+export const declareSums = ({ frame: { e }, t }: Walk, depth: number): Blocks =>
+  Array.from({ length: t.each / unit }, () =>
+    Array.from({ length: padded(depth) / unit }, () => {
+      const name = e.fresh("acc");
+      e.line(`var ${name} = subgroup_matrix_result<f32, ${unit}, ${unit}>();`);
+      return name;
+    }),
+  );
+
+/** Where the matrix at block row i and position or feature c of a strip begins. */
+const stripBlock = (w: Walk, strip: number, i: number, c: number): string =>
+  indexText(add(scale(add(w.subgroupAt, int(i * unit)), stripPitch(w.t)), int(strip + c / 4)));
+
+function storeBlock(w: Walk, name: string, strip: number, i: number, c: number): void {
+  const at = stripBlock(w, strip, i, c);
+  w.frame.e.line(`subgroupMatrixStore<row_major>(&sh, ${at}, ${name}, ${stripPitch(w.t)}u);`);
+}
+
+/** Inner products of the own positions with the others at hand, in f32 to a strip of workgroup memory. */
+export function scoresTo(w: Walk, strip: number, own: Blocks, other: StagedHalves, base: number): void {
+  const { e } = w.frame;
+  const columns = w.t.other / unit;
+  e.open("{");
+  const acc = own.map(() => Array.from({ length: columns }, () => e.fresh("s")));
+  for (const name of acc.flat()) e.line(`var ${name} = subgroup_matrix_result<f32, ${unit}, ${unit}>();`);
+  own[0]?.forEach((_, d) => {
+    e.open("{");
+    for (let c = 0; c < columns; c++) {
+      const place = { position: int(c * unit), feature: d * unit, turned: true };
+      e.line(`let y${c} = ${loadBlock("right", other, base, place)};`);
+      acc.forEach((names, i) => {
+        e.line(`${names[c]} = subgroupMatrixMultiplyAccumulate(${own[i]?.[d]}, y${c}, ${names[c]});`);
+      });
+    }
+    e.close();
+  });
+  acc.forEach((names, i) => {
+    names.forEach((name, c) => {
+      storeBlock(w, name, strip, i, c * unit);
+    });
+  });
+  e.close();
+}
+
+/** Adds a strip of halves times the other positions' features to sums. */
+export function addWeighted(w: Walk, sums: Blocks, strip: number, other: StagedHalves, base: number): void {
+  const { e } = w.frame;
+  for (let c = 0; c < w.t.other; c += unit) {
+    e.open("{");
+    sums.forEach((_, i) => {
+      const type = `subgroup_matrix_left<f16, ${unit}, ${unit}>`;
+      e.line(
+        `let x${i} = subgroupMatrixLoad<${type}, row_major>(&sh, ${stripBlock(w, strip, i, c)}, ${stripPitch(w.t)}u);`,
+      );
+    });
+    sums[0]?.forEach((_, d) => {
+      e.line(`let y${d} = ${loadBlock("right", other, base, { position: int(c), feature: d * unit })};`);
+      sums.forEach((names, i) => {
+        e.line(`${names[d]} = subgroupMatrixMultiplyAccumulate(x${i}, y${d}, ${names[d]});`);
+      });
+    });
+    e.close();
+  }
+}
+
+/** One of the vectors of four scores that an invocation has: of its own position with the others from `first` on. */
+export interface Quad {
+  /** Position among the others at hand, less 16 times the invocation's part. */
+  readonly first: number;
+  /** Vector of a strip, and of its block. */
+  place(strip: number): string;
+}
+
+/** The scores of an invocation, block by block of 16: neighbours share a position block by block. */
+export function quadsOf(w: Walk): Quad[][] {
+  const each = sharing(w.t);
+  return Array.from({ length: w.t.other / unit / each }, (_, b) =>
+    Array.from({ length: 4 }, (_, q) => ({
+      first: b * each * unit + q * 4,
+      place: (strip: number) => `sh[row * ${stripPitch(w.t)}u + part * 4u + ${strip + b * each * 4 + q}u]`,
+    })),
+  );
+}
+
+/** Writes an invocation's values as halves where its scores were: 16 of a block in the first two vectors. */
+export function writeHalves(w: Walk, strip: number, value: (b: number, q: number) => string): void {
+  const { e } = w.frame;
+  quadsOf(w).forEach((block, b) => {
+    for (const i of [0, 1]) {
+      const pair = [2 * i, 2 * i + 1].map((q) => halves(w.frame, value(b, q)));
+      e.line(`${block[i]?.place(strip)} = vec4<u32>(${pair.join(", ")});`);
+    }
+  });
+}
+
+/** Multiplies the sums of each own position by the invocations' `factor`, through a strip. Ends with a barrier. */
+export function scaleSums(w: Walk, sums: Blocks, strip: number, factor: string): void {
+  const { e } = w.frame;
+  const columns = w.t.other / unit;
+  const count = sums[0]?.length ?? 0;
+  for (let d = 0; d < count; d += columns) {
+    const chunk = sums.map((names) => names.slice(d, d + columns));
+    chunk.forEach((names, i) => {
+      names.forEach((name, c) => {
+        storeBlock(w, name, strip, i, c * unit);
+      });
+    });
+    barrier(e);
+    for (const block of quadsOf(w)) {
+      for (const q of block) {
+        const at = q.place(strip);
+        e.line(`${at} = bitcast<vec4<u32>>(bitcast<vec4<f32>>(${at}) * ${factor});`);
+      }
+    }
+    barrier(e);
+    chunk.forEach((names, i) => {
+      names.forEach((name, c) => {
+        const type = `subgroup_matrix_result<f32, ${unit}, ${unit}>`;
+        const at = stripBlock(w, strip, i, c * unit);
+        e.line(`${name} = subgroupMatrixLoad<${type}, row_major>(&sh, ${at}, ${stripPitch(w.t)}u);`);
+      });
+    });
+    barrier(e);
+  }
+}
+
+/** What the invocations that share a position have, put together; two barriers. */
+export function together(w: Walk, name: string, combine: (a: string, b: string) => string): string {
+  const { e } = w.frame;
+  const each = sharing(w.t);
+  if (each === 1) return name;
+  e.line(`edge[lid] = ${name};`);
+  barrier(e);
+  const parts = Array.from({ length: each }, (_, i) => `edge[row * ${each}u + ${i}u]`);
+  const whole = e.let(parts.reduce(combine), 1, "f32").text;
+  barrier(e);
+  return whole;
+}
+
+/** Workgroup memory besides the tiles and strips. */
+export const declarationsOf = (t: MatrixAttention, vectors: number): readonly string[] => [
+  `var<workgroup> sh: array<vec4<u32>, ${vectors}>;`,
+  `var<workgroup> edge: array<f32, ${2 * t.own}>;`,
+  "var<workgroup> rise: atomic<u32>;",
+  "fn hmax(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }",
+  "fn hsum(v: vec4<f32>) -> f32 { return (v.x + v.y) + (v.z + v.w); }",
+];
+export const extraBytes = (t: MatrixAttention): number => 8 * t.own + 4;
+
+/** A result of the kernel: its sums, and the value of four of them, given the name of their position's two numbers. */
+export interface Finished {
+  readonly result: 0 | 1;
+  readonly depth: number;
+  readonly sums: Blocks;
+  readonly strip: number;
+  value(sum: string, edge: string): string;
+}
+
+/**
+ * Stores results at each own position with what is computed from them: matrices to workgroup memory, and from there by
+ * vectors of four. `edge` holds two numbers of each own position; `more` provides what else is known there.
+ */
+export function storeFinished(w: Walk, group: readonly Finished[], more?: (edge: string) => void): void {
+  const { frame, s, t } = w;
+  const { e } = frame;
+  const columns = t.other / unit;
+  const { depth } = group[0] as Finished;
+  for (let c = 0; c < padded(depth); c += t.other) {
+    barrier(e);
+    const wide = Math.min(t.other, padded(depth) - c);
+    for (const f of group) {
+      f.sums.forEach((names, i) => {
+        names.slice(c / unit, c / unit + columns).forEach((name, j) => {
+          storeBlock(w, name, f.strip, i, j * unit);
+        });
+      });
+    }
+    barrier(e);
+    const turns = (t.each * wide) / 4 / lanes;
+    e.open(`for (var i = 0u; i < ${turns}u; i++) {`, ["i"]);
+    const at = e.index(e.fresh("at"), turns * lanes - 1, `lid % ${lanes}u + i * ${lanes}u`);
+    const line = add(w.subgroupAt, div(at, wide / 4));
+    const quad = mod(at, wide / 4);
+    const [x, y] = [0, 1].map((i) => `edge[${indexText(add(scale(line, 2), int(i)))}]`);
+    const edge = e.let(`vec2<f32>(${x}, ${y})`, 2, "f32").text;
+    const place = indexText(add(scale(line, stripPitch(t)), quad));
+    const values = new Map(
+      group.map((f) => {
+        const sum = e.let(`bitcast<vec4<f32>>(sh[${place} + ${f.strip}u])`, 4, "f32").text;
+        return [f, e.let(f.value(sum, edge), 4, "f32")];
+      }),
+    );
+    const row = add(w.first, line);
+    const feature = add(quad, int(c / 4));
+    const inside = [
+      { x: row, n: w.ownSize },
+      { x: feature, n: depth / 4 },
+    ];
+    const guards = inside.filter(({ x, n }) => x.max >= n).map(({ x, n }) => `${indexText(x)} < ${n}u`);
+    e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
+    const [r, d] = inside.map(({ x, n }) => (x.max < n ? x : e.opaque(indexText(x), n - 1, e.depth))) as [Index, Index];
+    e.width = 4;
+    const index = [...w.ownLead, r, add(scale(d, 4), lane(4))];
+    more?.(edge);
+    for (const f of group) {
+      const value = { ...(values.get(f) as { text: string }), width: 4, dtype: "f32" as const, depth: e.depth };
+      provideResult(frame, s.node, f.result, value);
+      if (f.result === 1) storeAside(frame, s, index, value);
+    }
+    if (group[0]?.result === 0) storeAt(frame, s, index);
+    e.width = 1;
+    e.close();
+    e.close();
+  }
+}
