@@ -29,9 +29,8 @@ export function shortTexts({ codes }: UniformKernel): ShortTexts {
 /**
  * Variants as the runtime's `KernelCode`. Equal texts, and equal steps, are constants that several variants share.
  * @param short texts to be written instead of the steps' own
- * @param test the name of what tests a device before it gets these texts
  */
-export function codeText(variants: readonly UniformVariant[], short?: ShortTexts, test?: string): CodeText {
+export function codeText(variants: readonly UniformVariant[], short?: ShortTexts): CodeText {
   const all = variants.flatMap((v) => v.steps);
   const texts = named(
     "w",
@@ -54,7 +53,7 @@ export function codeText(variants: readonly UniformVariant[], short?: ShortTexts
   ];
   return {
     constants: constants.join("\n"),
-    code: `{ variants: ${array(variants.map((v) => variantText(v, step)))}${test ? `, test: ${test}` : ""} }`,
+    code: `{ variants: ${array(variants.map((v) => variantText(v, step)))} }`,
     types: steps.size ? ["KernelStep"] : [],
   };
 }

@@ -93,18 +93,14 @@ function mainModule(
 }
 
 /** Names that the module declares itself: a kernel of such a name is exported under it, and declared under another. */
-const taken = /^(?:[sw]\d+|Sizes|Kernel|KernelStep|KernelCode|addsUp)$/;
+const taken = /^(?:[sw]\d+|Sizes|Kernel|KernelStep|KernelCode)$/;
 
 function codeModule(kernel: UniformKernel, c: UniformCode, o: ModuleOptions): string {
-  const subgroups = c.profile === "subgroups";
-  const { constants, code, types } = codeText(c.variants, o.short, subgroups ? "addsUp" : undefined);
-  const names = ["KernelCode", ...types];
-  const imported = subgroups
-    ? `import { ${["addsUp", ...names.map((n) => `type ${n}`)].join(", ")} } from "sinter/runtime";`
-    : `import type { ${names.join(", ")} } from "sinter/runtime";`;
+  const { constants, code, types } = codeText(c.variants, o.short);
   return withHeader(
     o,
-    `${imported}\n\n${sizesType(kernel)}\n${constants}\n` + `export const code: KernelCode = ${code};\n`,
+    `import type { ${["KernelCode", ...types].join(", ")} } from "sinter/runtime";\n\n${sizesType(kernel)}\n${constants}\n` +
+      `export const code: KernelCode = ${code};\n`,
     unlinted,
   );
 }

@@ -40,8 +40,6 @@ export interface KernelVariant {
 export interface KernelCode {
   /** Tried in order; the last one takes all sizes that the kernel can be called with. */
   readonly variants: readonly KernelVariant[];
-  /** Rejects with `feature-faulty` where a device has a feature that the texts need, and computes wrongly with it. */
-  test?(device: GPUDevice): Promise<void>;
 }
 
 /** `read` and `write` tensors of one call must not overlap; `update` ones are read and then replaced. */

@@ -21,7 +21,6 @@ export type { Counters, CounterValues } from "./counters.ts";
 export { type AdapterOpener, type OpenDeviceOptions, openDevice, setAdapterOpener } from "./device.ts";
 export { Gpu, type WaitOptions } from "./gpu.ts";
 export type { InputValue } from "./inputs.ts";
-export { addsUp } from "./kernels/adds-up.ts";
 export type { KernelCounters } from "./kernels/core.ts";
 export type { FloatDType } from "./kernels/library.ts";
 export type { KernelTensor } from "./kernels/operands.ts";

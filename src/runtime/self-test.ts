@@ -70,17 +70,15 @@ export async function stand(gpu: Gpu, trials: readonly Trial[], run: RunOnce): P
  */
 export async function requireSums(gpu: Gpu, programs: readonly Manifest[]): Promise<undefined> {
   if (!programs.some((m) => m.kernels.some((k) => k.requires.subgroups))) return;
-  try {
-    await gpu.wait("testing the device", addsUp(gpu.device));
-  } catch (e) {
-    if (!(e instanceof SinterError) || e.code !== "feature-faulty") throw e;
-    gpu.lose("subgroups");
-    const { code, message, cause } = e.diagnostic;
-    throw new SinterError({
-      ...{ code, message, ...(cause && { cause }) },
-      hint: "compile the program for what the device has now: program.manifest({ capabilities: gpu.capabilities }), or program.load(gpu)",
-    });
-  }
+  const wrong = await gpu.wait("testing the device", addsUp(gpu.device));
+  if (!wrong) return;
+  gpu.lose("subgroups");
+  throw new SinterError({
+    code: "feature-faulty",
+    message: "this device computes sums by subgroups wrongly, and the program needs them",
+    cause: wrong.cause,
+    hint: "compile the program for what the device has now: program.manifest({ capabilities: gpu.capabilities }), or program.load(gpu)",
+  });
 }
 
 async function judge(gpu: Gpu, trial: Trial, run: RunOnce): Promise<Fault | undefined> {

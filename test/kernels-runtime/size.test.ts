@@ -26,5 +26,6 @@ test("a page that runs kernels gets little code, and none of the program runtime
       !shared.includes(/^src\/runtime\/([\w-]+)\.ts$/.exec(f)?.[1] ?? ""),
   );
   expect(foreign).toEqual([]);
-  expect(gzipSync(outputFiles[0]!.contents, { level: 9 }).length).toBeLessThan(9_000);
+  // With the self-test of subgroups, which a bundle in several files leaves out.
+  expect(gzipSync(outputFiles[0]!.contents, { level: 9 }).length).toBeLessThan(10_000);
 });

@@ -179,28 +179,30 @@ async function open(core: Core, load: Load, stop: Promise<never> | undefined, re
   for (;;) {
     const profile = load.profiles[0]!;
     const code = kernel.code[profile]!;
+    let error: SinterError;
     try {
-      const { variants, test } = typeof code === "function" ? (await core.wait(code(), stop)).code : code;
-      if (test) await core.wait(test(core.device), stop);
-      load.ready = { profile, variants };
-      return;
-    } catch (e) {
-      let error = e as SinterError;
-      if (error?.code !== "feature-faulty") {
-        if (e instanceof SinterError) throw e;
-        error = new SinterError(
-          {
-            code: "kernel-load-failed",
-            message: `the ${profile} texts of kernel ${kernel.name} could not be loaded`,
-            cause: String(error?.message ?? e),
-            hint: "see that the page serves the modules of its bundle",
-          },
-          { cause: e },
-        );
+      const { variants } = typeof code === "function" ? (await core.wait(code(), stop)).code : code;
+      const tested = profile.includes("subgroups") && import("./adds-up.ts").then((m) => m.addsUp(core.device));
+      const wrong = tested && (await core.wait(tested, stop));
+      if (!wrong) {
+        load.ready = { profile, variants };
+        return;
       }
-      giveUp(load, error);
-      report({ status: "warning", kernel: kernel.name, error }, error.diagnostic.message);
+      error = new SinterError(wrong);
+    } catch (e) {
+      if (e instanceof SinterError) throw e;
+      error = new SinterError(
+        {
+          code: "kernel-load-failed",
+          message: `the ${profile} texts of kernel ${kernel.name} could not be loaded`,
+          cause: String((e as Error)?.message ?? e),
+          hint: "see that the page serves the modules of its bundle",
+        },
+        { cause: e },
+      );
     }
+    giveUp(load, error);
+    report({ status: "warning", kernel: kernel.name, error }, error.diagnostic.message);
   }
 }
 
