@@ -41,9 +41,9 @@ export const largeCases: readonly GraphCase[] = Object.entries({
   "column sums 4096×768": compile({ x: f32(4096, 768) }, ({ x }) => sum(x, { axes: 0 })),
   "column sums of few columns": compile({ x: f16(30000, 8) }, ({ x }) => sum(x, { axes: 0 })),
   "a sum of 16 million": compile({ x: f32(4096, 4096) }, ({ x }) => sum(x)),
-  "elementwise beyond 65,535 workgroups": compile({ x: f32(65536 * 64 * 4 + 4) }, ({ x }) => x.exp().add(1)),
+  "elementwise beyond 65,535 workgroups": compile({ x: f32(65536 * 256 + 1) }, ({ x }) => x.exp().add(1)),
   "rows beyond 65,535 workgroups": compile({ x: f32(65536 * 64 + 1, 3) }, ({ x }) => softmax(x)),
-  "long rows beyond 65,535 workgroups": compile({ x: f32(65537, 256) }, ({ x }) => softmax(x)),
+  "long rows, 65,537 of them": compile({ x: f32(65537, 256) }, ({ x }) => softmax(x)),
   "matmul 512×768×3072 with bias and gelu": compile(
     { a: f32(512, 768), b: f32(768, 3072), c: f32(3072) },
     ({ a, b, c }) => gelu(matmul(a, b).add(c)),
