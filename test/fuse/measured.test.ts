@@ -112,3 +112,10 @@ describe("variants that a table names", () => {
     expect(mlp.manifest({ capabilities, tuning: { ...none, kernels } })).toEqual(tuned);
   });
 });
+
+test("a product as halves has another name than the same one in f32: their variants are not each other's", () => {
+  const product = (precision: "f32" | "f16x3") =>
+    compile({ x: f32(256, 512), w: f32(512, 512) }, ({ x, w }) => matmul(x, w, { precision }));
+  const names = (["f32", "f16x3"] as const).map((p) => signatureOf(asked(product(p) as never, none).main[0]!.region));
+  expect(new Set(names).size).toBe(2);
+});
