@@ -98,6 +98,8 @@ interface Case {
   readonly program: { readonly graph: Graph };
   readonly on: keyof typeof capabilities;
   readonly variants: RegExp;
+  /** Kernels that clamp one index in the loop over tiles, and none in the loops within a tile. */
+  readonly onceATile?: RegExp;
   /** Those of them that SwiftShader, which takes seconds for what is unrolled, gets too. */
   readonly small?: RegExp;
 }
@@ -139,6 +141,8 @@ const staged: Readonly<Record<string, Case>> = {
     program: compile(halfHeads, (p) => grad(energy)(p)),
     on: "matrix",
     variants: /_matrix_/,
+    // An invocation stages one row's statistics: one clamp in tens of thousands of operations.
+    onceATile: /^attention_grad_key_value_matrix/,
   },
   "elementwise, transposed": {
     program: compile({ x: f32(64, 48), y: f32(48, 64) }, ({ x, y }) => gelu(x).add(transpose(y))),
@@ -165,7 +169,10 @@ describe("every index of workgroup and private memory is proven to be in range",
   test.for(Object.entries(staged))("%s", ([name, c], { skip }) => {
     skip(!lavapipe && !c.small, "SwiftShader takes too long for these kernels, or lacks f16");
     skip(leftOut(name), leftOutWhy);
-    expect(clampsOf(c).filter(([, clamps]) => clamps.length > 0)).toEqual([]);
+    const found = clampsOf(c).filter(
+      ([variant, [first, ...more]]) => first && !(c.onceATile?.test(variant) && first.loops === 1 && more.length === 0),
+    );
+    expect(found).toEqual([]);
   });
 });
 
