@@ -172,17 +172,8 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
    * fuse. `String(report)` is a table.
    */
   explain(options?: ExplainOptions): ExplainReport {
-    const o = readOptions("explain", options, {
-      dims: undefined,
-      capabilities: undefined,
-      fuse: this.#fuse,
-      tuning: undefined,
-    });
-    const given = checkDims(o.dims ?? {}, this.dims.keys());
-    const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
-    const fuse = oneOf("explain", "fuse", o.fuse, modes);
-    const tuning = o.tuning && checkTuningTable(o.tuning);
-    const { report } = this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, { fuse, tuning });
+    const { compiled, assumed } = this.#assumed("explain", options);
+    const { report } = compiled;
     if (Object.keys(assumed).length === 0) return report;
     return makeReport({
       ...report,
@@ -195,7 +186,15 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
    * tensor with its place and the dispatches that need it. `String(report)` is a table, `report.svg()` a drawing.
    */
   memory(options?: ExplainOptions): MemoryReport {
-    const o = readOptions("memory", options, {
+    return memoryReport(this.#assumed("memory", options).compiled.manifest);
+  }
+
+  /** Compiled for what the options say, and with the hints' sizes for dims that they leave out. */
+  #assumed(
+    where: string,
+    options: ExplainOptions | undefined,
+  ): { readonly compiled: Compiled; readonly assumed: Dims } {
+    const o = readOptions(where, options, {
       dims: undefined,
       capabilities: undefined,
       fuse: this.#fuse,
@@ -203,10 +202,10 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
     });
     const given = checkDims(o.dims ?? {}, this.dims.keys());
     const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
-    const fuse = oneOf("memory", "fuse", o.fuse, modes);
+    const fuse = oneOf(where, "fuse", o.fuse, modes);
     const tuning = o.tuning && checkTuningTable(o.tuning);
-    const { manifest } = this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, { fuse, tuning });
-    return memoryReport(manifest);
+    const compiled = this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, { fuse, tuning });
+    return { compiled, assumed };
   }
 
   /**

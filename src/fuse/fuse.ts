@@ -14,7 +14,7 @@ import { mergeSiblings } from "./merge.ts";
 import { shareExpensive } from "./profit.ts";
 import { findPrologues } from "./prologue.ts";
 import { joinProduct, rideUpdate } from "./prologue-join.ts";
-import { isAnchor, isElementwise, isStored, isZero, shapeOf, storedRoot } from "./pull.ts";
+import { isAnchor, isElementwise, isStored, isZero, shapeOf, storedRoot, widensHalf } from "./pull.ts";
 import type { Family, Region } from "./region.ts";
 import { findRides, type Rides } from "./riders.ts";
 import { nodesOverLimit, splitOverLimit } from "./split.ts";
@@ -144,10 +144,7 @@ function place(f: Fuser, n: Node): void {
  * place is written over it.
  */
 const isWidening = ({ grouping }: Fuser, n: Node): boolean =>
-  n.op === "cast" &&
-  n.type.dtype === "f32" &&
-  n.args[0]?.type.dtype === "f16" &&
-  !grouping.users.get(n)?.some((u) => familyOf[u.op] === "scatter");
+  widensHalf(n) && !grouping.users.get(n)?.some((u) => familyOf[u.op] === "scatter");
 
 const unfusedPulled = new Set([
   "const",

@@ -17,7 +17,7 @@ export interface Measured {
 export const measuredBy = (fusions: Measured["fusions"]): Measured => ({ fusions, asked: new Map(), apart: new Map() });
 
 /** What is otherwise than usual takes less than this share of the time: less is noise. */
-const margin = 0.97;
+export const margin = 0.97;
 
 /** Whether to fuse: as measured, else as `usual`. */
 export function pays({ measured, mode }: Fuser, signature: () => string, usual = true): boolean {

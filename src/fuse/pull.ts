@@ -25,6 +25,10 @@ export const isAnchor = (n: Node): boolean => anchorOps.has(n.op) || rowOf(n.op)
  */
 export const isStored = (n: Node): boolean =>
   n.op === "input" || n.op === "literal" || n.op === "pack" || (isRange(n) && isStored(placeOf(n).root));
+/** An f16 value as f32: who reads it can load the half. */
+export const widensHalf = (n: Node): boolean =>
+  n.op === "cast" && n.type.dtype === "f32" && n.args[0]?.type.dtype === "f16";
+
 export const isElementwise = (n: Node): boolean => rowOf(n.op).elementwise !== undefined;
 /** Views whose result has the same elements in the same order. */
 const keepsOrder = (n: Node): boolean => n.op === "reshape";

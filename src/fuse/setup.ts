@@ -1,6 +1,6 @@
 import { type Graph, GraphBuilder, makeGraph, type Node, usersOf } from "../ir/graph.ts";
 import { rowOf } from "../ir/ops.ts";
-import { bytesOf, isStored } from "./pull.ts";
+import { bytesOf, isStored, widensHalf } from "./pull.ts";
 
 /** A program in two parts: what depends on constants and weights alone runs once at load, the rest every time. */
 export interface Parts {
@@ -27,9 +27,6 @@ const isFree = (n: Node): boolean => free.has(n.op) || n.args.some((a) => a.op =
 
 /** What is so many times larger than what it comes from is computed where it is read: a table looked up for every parameter. */
 const growth = 16;
-
-/** An f16 value as f32: who reads it loads the half. */
-const isWidening = (n: Node): boolean => n.op === "cast" && n.type.dtype === "f32" && n.args[0]?.type.dtype === "f16";
 
 export interface SetupOptions {
   /**
@@ -69,7 +66,7 @@ export function splitSetup(graph: Graph, { readsOnce = () => false }: SetupOptio
       continue;
     const readers = (users.get(n) ?? []).filter((u) => !fixed.has(u));
     const once = readers.length > 0 && readers.every((u) => u.args[0] !== n && readsOnce(u)) && !outputs.has(n);
-    const passes = (x: Node): boolean => isFree(x) || (once && (isWidening(x) || x.op === "transpose"));
+    const passes = (x: Node): boolean => isFree(x) || (once && (widensHalf(x) || x.op === "transpose"));
     let at = n;
     // Store before the view that only repeats or relabels elements.
     while (passes(at) && worth.has(at.args[0] as Node)) at = at.args[0] as Node;

@@ -123,13 +123,14 @@ function itemOf(x: Alone): Item {
     slow ? kernel.groups / device.tiles : 0,
   );
   const time = work / Math.min(1, fill);
+  const reads = new Set(region.inputs);
   return {
     parts: [{ ...x, time, work }],
     time,
     work,
     slow,
-    reads: new Set(region.inputs),
-    again: recomputes(region.members, (n) => region.inputs.includes(n)),
+    reads,
+    again: recomputes(region.members, (n) => reads.has(n)),
   };
 }
 

@@ -1,4 +1,5 @@
 import { SinterError } from "../base/diagnostic.ts";
+import { margin } from "../fuse/measured.ts";
 import { signatureOf } from "../fuse/signature.ts";
 import type { KernelChoice } from "../manifest/tuning.ts";
 import type { BoundRegion } from "../plan/bind.ts";
@@ -58,8 +59,6 @@ interface Variant {
   best: number;
 }
 
-/** A winner takes less than this share of the usual variant's time: less is noise. */
-export const margin = 0.97;
 /** Batches of a variant's dispatches take about as long, in microseconds. */
 const batch = { gpu: 4000, cpu: 30_000 };
 const rounds = 5;

@@ -1,9 +1,10 @@
+import { margin } from "../fuse/measured.ts";
 import type { FusionChoice, KernelChoice, TuningTable } from "../manifest/tuning.ts";
 import type { Gpu } from "../runtime/gpu.ts";
 import { featuresOf, identityOf } from "./adapter.ts";
 import { Filler } from "./fill.ts";
 import { differenceOf, otherwise, type Trial } from "./fusions.ts";
-import { compareVariants, type Job, jobsOf, type Measuring, margin, tuneKernel } from "./kernels.ts";
+import { compareVariants, type Job, jobsOf, type Measuring, tuneKernel } from "./kernels.ts";
 import { emptyTable } from "./table.ts";
 import { openTimer, type Timer } from "./timer.ts";
 

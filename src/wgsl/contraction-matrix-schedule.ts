@@ -2,7 +2,7 @@ import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Candidate, distinct } from "./candidate.ts";
 import { productOf } from "./contraction.ts";
-import { type MatrixTile, matrixBytes, matrixThreads, writeMatrix } from "./contraction-matrix.ts";
+import { type MatrixTile, matrixBytes, matrixName, matrixThreads, writeMatrix } from "./contraction-matrix.ts";
 import { halfOperand } from "./contraction-matrix-stage.ts";
 
 /** Tiles from large to small; the first that gives the device enough workgroups is taken. */
@@ -19,8 +19,6 @@ const moreTiles: readonly MatrixTile[] = [
   { m: 64, n: 128, k: 32, rows: 32, columns: 64 },
   { m: 32, n: 64, k: 64, rows: 16, columns: 32 },
 ];
-
-const tileName = (t: MatrixTile): string => `matrix_${t.m}x${t.n}x${t.k}`;
 
 /**
  * The tiles by which a contraction of halves is done by subgroup matrices, the one that is taken without measurements first.
@@ -41,6 +39,6 @@ export function matrixCandidates(region: Region, capabilities: Capabilities): re
   if (!chosen) return [];
   const other = [...matrixTiles, ...moreTiles].filter(fits);
   return distinct(
-    [chosen, ...other].map((t) => ({ name: tileName(t), write: () => writeMatrix(region, capabilities, t) })),
+    [chosen, ...other].map((t) => ({ name: matrixName(t), write: () => writeMatrix(region, capabilities, t) })),
   );
 }

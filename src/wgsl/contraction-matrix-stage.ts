@@ -1,3 +1,4 @@
+import { widensHalf } from "../fuse/pull.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import {
@@ -28,7 +29,7 @@ import type { Binding } from "./storage.ts";
  */
 export function halfOperand(region: Region, n: Node): Node | undefined {
   const [x] = n.args;
-  const widened = n.op === "cast" && n.type.dtype === "f32" && x?.type.dtype === "f16";
+  const widened = widensHalf(n);
   if (region.inputs.includes(n)) return widened ? n : undefined;
   if (widened) return x;
   return x && isPlainView(n) && halfOperand(region, x) ? n : undefined;

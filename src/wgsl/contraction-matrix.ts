@@ -29,6 +29,7 @@ export const lanes = 32;
 export const unit = 16;
 
 export const subgroupsOf = (t: Omit<MatrixTile, "prefetch">): number => (t.m / t.rows) * (t.n / t.columns);
+export const matrixName = (t: MatrixTile): string => `matrix_${t.m}x${t.n}x${t.k}`;
 export const matrixThreads = (t: MatrixTile): number => subgroupsOf(t) * lanes;
 
 /** Vectors between lines of results in workgroup memory: of four f32, two vectors apart. */
@@ -117,7 +118,7 @@ export function writeMatrix(region: Region, capabilities: Capabilities, t: Matri
   storeResults(frame, p, t, { array, acc, batch, tileM, tileN, rowAt, colAt, sg, tilesM, tilesN });
   const vectors = Math.max(left.vectors + right.vectors, resultVectors(t));
   return closeFrame(frame, {
-    variant: `matrix_${t.m}x${t.n}x${t.k}`,
+    variant: matrixName(t),
     workgroupSize: [threads, 1, 1],
     groups,
     declarations: [`var<workgroup> ${array}: array<vec4<u32>, ${vectors}>;`],
