@@ -6,35 +6,37 @@ export interface Product {
   readonly m: number;
   readonly n: number;
   readonly k: number;
+  /** How often a DistilGPT-2 step at 1x512 computes it. */
+  readonly times: number;
   /** Microseconds that cuBLAS took on an H200 (PyTorch 2.11, no TF32), where that is known: f32, and f16 with f32 sums. */
   readonly cublas?: { readonly f32: number; readonly f16: number };
 }
 
-const product = (form: Form, m: number, n: number, k: number, f32?: number, f16?: number): Product => ({
-  ...{ form, m, n, k },
+const product = (times: number, form: Form, m: number, n: number, k: number, f32?: number, f16?: number): Product => ({
+  ...{ times, form, m, n, k },
   ...(f32 !== undefined && f16 !== undefined && { cublas: { f32, f16 } }),
 });
 
 /** Products of the DistilGPT-2 step at 1x512 and 8x512, forward and backward, and a large square one. */
 export const products: readonly Product[] = [
-  product("nn", 512, 768, 768, 26, 20),
-  product("nn", 512, 2304, 768, 64, 20),
-  product("nn", 512, 3072, 768, 66, 13),
-  product("nn", 512, 768, 3072, 65, 13),
-  product("nt", 512, 768, 768),
-  product("nt", 512, 768, 2304),
-  product("nt", 512, 768, 3072),
-  product("nt", 512, 3072, 768),
-  product("tn", 768, 768, 512),
-  product("tn", 768, 2304, 512),
-  product("tn", 768, 3072, 512),
-  product("tn", 3072, 768, 512),
-  product("nt", 512, 50257, 768),
-  product("nn", 512, 768, 50257),
-  product("tn", 50257, 768, 512),
-  product("nn", 4096, 3072, 768, 421, 32),
-  product("nt", 4096, 50257, 768),
-  product("nn", 4096, 4096, 4096, 2674, 182),
+  product(6, "nn", 512, 768, 768, 26, 20),
+  product(6, "nn", 512, 2304, 768, 64, 20),
+  product(6, "nn", 512, 3072, 768, 66, 13),
+  product(6, "nn", 512, 768, 3072, 65, 13),
+  product(6, "nt", 512, 768, 768),
+  product(6, "nt", 512, 768, 2304),
+  product(6, "nt", 512, 768, 3072),
+  product(6, "nt", 512, 3072, 768),
+  product(6, "tn", 768, 768, 512),
+  product(6, "tn", 768, 2304, 512),
+  product(6, "tn", 768, 3072, 512),
+  product(6, "tn", 3072, 768, 512),
+  product(1, "nt", 512, 50257, 768),
+  product(1, "nn", 512, 768, 50257),
+  product(1, "tn", 50257, 768, 512),
+  product(0, "nn", 4096, 3072, 768, 421, 32),
+  product(0, "nt", 4096, 50257, 768),
+  product(0, "nn", 4096, 4096, 4096, 2674, 182),
 ];
 
 /** Shapes of the operands as they are stored. */

@@ -49,13 +49,17 @@ export async function compare(a: Contender, b: Contender, options: MeasureOption
   };
 }
 
+/** What was started and is not waited for holds memory. */
+const mostRepeats = 512;
+
 /** Repeats that make a sample of about `sampleMs`; the first call, which may compile or allocate, does not count. */
 async function calibrate(c: Contender, sampleMs: number): Promise<number> {
   await sample(c, 1);
   for (let n = 1; ; ) {
     const each = await sample(c, n);
-    if (each * n >= sampleMs / 4 || n >= 4096) return Math.max(1, Math.min(4096, Math.round(sampleMs / each)));
-    n = Math.min(4096, n * 4);
+    if (each * n >= sampleMs / 4 || n >= mostRepeats)
+      return Math.max(1, Math.min(mostRepeats, Math.round(sampleMs / each)));
+    n = Math.min(mostRepeats, n * 4);
   }
 }
 

@@ -3,7 +3,7 @@ import type { AttentionFigure } from "./attention.ts";
 import type { DecodeRow } from "./decode.ts";
 import type { Figures } from "./gpt2-report.ts";
 import type { GraphRow } from "./graph.ts";
-import type { ProductFigure } from "./matmul.ts";
+import { type ProductFigure, stepMs } from "./matmul.ts";
 import type { PoolRow } from "./pool.ts";
 import type { Row } from "./report.ts";
 import type { RowsFigure } from "./rows.ts";
@@ -71,6 +71,10 @@ const products = (dtype: string): Table =>
             p.kernels.map((k) => `\`${k}\``).join(" "),
           ],
         ]),
+    ({ products }) => {
+      const ms = stepMs(products, dtype);
+      return ms === undefined ? "" : `The products of a step at 1×512, one by one: ${digits(ms)} ms.`;
+    },
   );
 
 interface Rows<T> {

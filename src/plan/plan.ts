@@ -18,6 +18,7 @@ import { type Bound, bindBundle, readTwice } from "./bind.ts";
 import { type Buffers, type Lodging, lodge } from "./buffers.ts";
 import { type Block, type Layout, lasts, layOut } from "./layout.ts";
 import { orderBundles } from "./order.ts";
+import { sidesOf } from "./sides.ts";
 
 export interface PlanInput {
   /** The graph before it was split: its inputs and outputs are the program's ports. */
@@ -62,7 +63,8 @@ export function plan(input: PlanInput, apart: Iterable<Node> = []): Plan {
   const layout = layOut({ graph, parts, setup, main });
   const lonely = input.arenas === false ? new Set(layout.blocks) : readTwice([...setup, ...main], layout);
   for (const n of apart) lonely.add(layout.place(n).block);
-  const buffers = lodge(layout.blocks, lonely, capabilities, input.guard ?? 0);
+  const sides = sidesOf([...setup, ...main], layout, capabilities);
+  const buffers = lodge(layout.blocks, lonely, sides, capabilities, input.guard ?? 0);
   const limit = capabilities.limits.maxStorageBufferBindingSize;
   const bind = (b: Bundle): Bound => bindBundle(b, layout, buffers.lodging, limit);
   return { input, layout, buffers, setup: setup.map(bind), main: main.map(bind) };

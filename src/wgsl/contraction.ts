@@ -76,8 +76,8 @@ export interface DirectTile {
 
 const workOf = (p: Product): number => p.m * p.n * p.k * p.batches;
 
-/** Taller tiles load less and run about a tenth faster, but take twice as long to compile: they are for products that repay it. */
-const rowsFor = (p: Product): number => (workOf(p) >= 2 ** 28 ? 8 : 4);
+/** Taller tiles load less and run a fifth faster or more, but take twice as long to compile: they are for products that repay it. */
+const rowsFor = (p: Product): number => (workOf(p) >= 2 ** 18 ? 8 : 4);
 
 /** Products this small are done before a tile is compiled: an invocation computes one vector. */
 const isTiny = (region: Region, p: Product): boolean =>
