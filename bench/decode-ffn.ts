@@ -17,9 +17,9 @@ interface Layer {
   readonly down: Matrix;
 }
 
-/** Weights whose products have about the size of their operands. */
-function layerOf(s: FeedForwardSizes): Layer {
-  let seed = 7;
+/** Weights whose products have about the size of their operands, of each layer others. */
+function layerOf(s: FeedForwardSizes, index: number): Layer {
+  let seed = 7 + 1000 * index;
   const word = (): number => {
     seed = Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9;
     return seed >>> 0;
@@ -72,10 +72,9 @@ function layerInF64(s: FeedForwardSizes, l: Layer, x: Float32Array, rows: readon
 
 /** Feed-forward layers, ready to be timed. */
 export async function ffnRun(gpu: Gpu, { ffn: s }: DecodeOptions): Promise<DecodeRun> {
-  const layer = layerOf(s);
   const load = (layers: number) =>
     feedForward({ ...s, layers }).load(gpu, {
-      weights: { layers: Array.from({ length: layers }, () => layer) },
+      weights: { layers: Array.from({ length: layers }, (_, i) => layerOf(s, i)) },
       strict: true,
     } as never);
   const session = await load(s.layers);
@@ -88,6 +87,7 @@ export async function ffnRun(gpu: Gpu, { ffn: s }: DecodeOptions): Promise<Decod
     const got = await y.data();
     y.dispose();
     one.dispose();
+    const layer = layerOf(s, 0);
     const rows = Array.from({ length: 12 }, (_, i) => (i * 211 + 5) % s.hidden);
     const expected = layerInF64(s, layer, x, rows);
     const scale = Math.max(...expected.map(Math.abs));

@@ -31,8 +31,8 @@ function bytesOf(s: DecodeSizes, size: number, position: number): number {
 }
 
 /** GPT-2 with a cache, ready to be timed. */
-export async function gpt2Run(gpu: Gpu, o: DecodeOptions): Promise<DecodeRun> {
-  const { gpt2: s, dtype, tokens: count } = o;
+export async function gpt2Run(gpu: Gpu, o: DecodeOptions, dtype: "f32" | "f16"): Promise<DecodeRun> {
+  const { gpt2: s, tokens: count } = o;
   const program = gpt2Decode(s, dtype);
   const specs = program.traced.specs as { readonly params: unknown };
   const params = weightsOf(specs.params, new Map()) as never;

@@ -4,7 +4,8 @@ import { choice, count, type PlainOptions, parsed, plain, plainHelp, plainOption
 
 export interface DecodeOptions extends PlainOptions {
   readonly programs: readonly ("gpt2" | "ffn")[];
-  readonly dtype: "f32" | "f16";
+  /** Of GPT-2's products and cache. */
+  readonly dtypes: readonly ("f32" | "f16")[];
   readonly gpt2: DecodeSizes;
   readonly ffn: FeedForwardSizes;
   /** Tokens of each measurement. */
@@ -18,12 +19,13 @@ export interface DecodeOptions extends PlainOptions {
 export const help = `usage: npm run bench -- decode [options]
 
 One token at a time: GPT-2 (124 M) with a cache of keys and values, and gated feed-forward layers of Qwen3-4B's sizes with int4
-weights. GPU time of a token by timestamps, beside the floor: the bytes that a token must read and write over the speed of a
+weights, of each layer others, so that no cache holds them. GPU time of a token by timestamps over many tokens in a row on a
+GPU that was kept busy for 1.5 s before, beside the floor: the bytes that a token must read and write over the speed of a
 plain copy in the same run, and 3.8 µs for each dispatch. Scores are compared with those of the whole forward pass at
 every position, layers with f64: exit code 1 where they differ.
 
   --only NAME     gpt2 or ffn; both by default
-  --dtype TYPE    of GPT-2's products and cache: f32 (default) or f16
+  --dtype TYPE    of GPT-2's products and cache: f32 or f16; both by default
   --layers N      of both programs; 12 and ${qwen4B.layers} by default
   --width N  --heads N  --vocab N  --length N
                   other sizes of GPT-2; 768, 12, 50257 and a cache of 1024
@@ -71,7 +73,7 @@ export const parseDecode = (args: readonly string[]): DecodeOptions | string =>
     return {
       ...plain(v, args),
       programs: v.only === undefined ? ["gpt2", "ffn"] : [choice("only", v.only, ["gpt2", "ffn"])],
-      dtype: choice("dtype", v.dtype ?? "f32", ["f32", "f16"]),
+      dtypes: v.dtype === undefined ? ["f32", "f16"] : [choice("dtype", v.dtype, ["f32", "f16"])],
       ...{ gpt2, ffn, tokens },
       position: Math.min(size("position", gpt2.length >> 1), gpt2.length - tokens),
       checked: Math.min(size("checked", 16), gpt2.length),

@@ -1,11 +1,9 @@
-import { openDevice } from "sinter";
-import { copySpeed } from "../src/runtime/copy-speed.ts";
+import { type Gpu, openDevice } from "sinter";
 import { ffnRun } from "./decode-ffn.ts";
 import { gpt2Run } from "./decode-gpt2.ts";
 import { type DecodeOptions, help, parseDecode } from "./decode-options.ts";
-import { type DecodeFigures, drainUs, timeRun } from "./decode-run.ts";
+import { type DecodeFigures, type DecodeRun, drainUs, timeRun } from "./decode-run.ts";
 import { deliver } from "./deliver.ts";
-import { warm } from "./gpu-time.ts";
 import { command } from "./options.ts";
 import { Probe } from "./probe.ts";
 import { deviceOf } from "./saved.ts";
@@ -28,24 +26,21 @@ async function run(options: DecodeOptions): Promise<number> {
   try {
     probe.require(gpu);
     const found: DecodeFigures[] = [];
-    const copies: number[] = [];
-    for (const name of options.programs) {
-      const made = await (name === "gpt2" ? gpt2Run(gpu, options) : ffnRun(gpu, options));
-      await warm(gpu, 1500);
-      if (gpu.device.features.has("timestamp-query")) copies.push(await copySpeed(gpu));
+    for (const open of runsOf(options)) {
+      const made = await open(gpu);
       found.push(await timeRun(gpu, made, options.tokens));
       await probe.session(made.name, made.session, made.inputsAt(options.tokens >> 1), 20);
       made.session.dispose();
     }
-    const copy = Math.max(...copies);
+    const copy = Math.max(...found.map((f) => f.copy));
     const rows = found.map((f): DecodeRow => {
       const floor_us = (f.bytes / copy) * 1e6 + drainUs * f.dispatches;
       return { ...f, floor_us, ratio: floor_us / f.gpu_us };
     });
     const device = deviceOf(gpu);
-    const { gpt2, ffn, dtype, tokens, position } = options;
+    const { gpt2, ffn, dtypes, tokens, position } = options;
     const result = {
-      ...{ bench: "decode", adapter: device.text, gpt2, ffn, dtype, tokens, position },
+      ...{ bench: "decode", adapter: device.text, gpt2, ffn, dtypes, tokens, position },
       ...{ copy_tb_per_s: copy / 1e12, rows },
     };
     const wrong = rows
@@ -56,6 +51,14 @@ async function run(options: DecodeOptions): Promise<number> {
     gpu.dispose();
   }
 }
+
+/** The programs to time: GPT-2 in each type, the feed-forward layers. */
+const runsOf = (options: DecodeOptions): readonly ((gpu: Gpu) => Promise<DecodeRun>)[] =>
+  options.programs.flatMap((name) =>
+    name === "ffn"
+      ? [(gpu: Gpu) => ffnRun(gpu, options)]
+      : options.dtypes.map((dtype) => (gpu: Gpu) => gpt2Run(gpu, options, dtype)),
+  );
 
 const us = (x: number): string => (Number.isNaN(x) ? "-" : x.toFixed(1));
 

@@ -1,9 +1,12 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Gpu, openDevice, warmup as warmUp } from "sinter";
 import type { Manifest } from "../src/manifest/manifest.ts";
 import { loadManifest } from "../src/runtime/session.ts";
 import { deliver } from "./deliver.ts";
 import { timed } from "./gpt2-measure.ts";
-import { batchOf, configs, elements, hashWeights } from "./gpt2-model.ts";
+import { batchOf, configs, elements, type Gpt2Sizes, hashWeights } from "./gpt2-model.ts";
 import { stepProgram } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
 import { command } from "./options.ts";
@@ -23,6 +26,7 @@ interface WarmupFigures {
   readonly adapter: string;
   readonly software: boolean;
   readonly config: string;
+  readonly batch: number;
   readonly dtype: string;
   /** What keeps drivers from knowing the kernels already. */
   readonly caches: string;
@@ -47,10 +51,13 @@ interface WarmupFigures {
 export const warmup = (args: readonly string[]): Promise<number> => command("warmup", help, parseWarmup(args), run);
 
 async function run(options: WarmupBenchOptions): Promise<number> {
+  const cache = mkdtempSync(join(tmpdir(), "sinter-bench-"));
   // Drivers look at these when they start.
-  if (!options.warm) Object.assign(process.env, { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0" });
+  Object.assign(process.env, { MESA_SHADER_CACHE_DIR: cache, __GL_SHADER_DISK_CACHE_PATH: cache });
   const probe = new Probe(options);
-  const { figures, device } = await measure(options, probe);
+  const { figures, device } = await measure(options, probe).finally(() =>
+    rmSync(cache, { recursive: true, force: true, maxRetries: 3 }),
+  );
   const wrong = options.check ? missed(figures, options.warm) : [];
   return deliver(options, { bench: "warmup", device, result: figures, text: figuresText(figures), wrong }, probe);
 }
@@ -77,7 +84,7 @@ interface Measured {
 
 async function measure(options: WarmupBenchOptions, probe: Probe): Promise<Measured> {
   const { config, dtype, rounds, concurrency, warm } = options;
-  const sizes = configs[config];
+  const sizes = { ...configs[config], ...(options.batch && { batch: options.batch }) };
   const program = stepProgram(sizes, dtype);
   const dataFor = values(sizes);
   const times = { concurrent: [], sequential: [], lazy: [], compile: [], compileSequential: [], first: [], steady: [] };
@@ -122,10 +129,11 @@ async function measure(options: WarmupBenchOptions, probe: Probe): Promise<Measu
     adapter: about.adapter,
     software: about.software,
     config,
+    batch: sizes.batch,
     dtype,
     caches: warm
       ? "the driver's own, filled by a warm-up before"
-      : "texts of their own for each measurement; MESA_SHADER_CACHE_DISABLE=true, __GL_SHADER_DISK_CACHE=0",
+      : "the driver's own, empty at the start; texts of their own for each measurement",
     rounds,
     pipelines: about.pipelines,
     concurrent_ms: of("concurrent"),
@@ -174,7 +182,7 @@ async function timeSteps(gpu: Gpu, m: Manifest, dataFor: (name: string) => Array
 }
 
 /** The oracle's weights and batch by the names of a manifest's ports, and zeros for moments. */
-function values(sizes: (typeof configs)[keyof typeof configs]): (name: string, m: Manifest) => ArrayBufferView {
+function values(sizes: Gpt2Sizes): (name: string, m: Manifest) => ArrayBufferView {
   const weights = hashWeights(sizes);
   const batch = batchOf(sizes) as unknown as Record<string, ArrayBufferView>;
   const zeros = new Map<string, ArrayBufferView>();
@@ -194,7 +202,7 @@ const zerosOf = (dtype: string, count: number): ArrayBufferView =>
 function figuresText(f: WarmupFigures): string {
   const ms = (t: number): string => `${t >= 100 ? t.toFixed(0) : t.toPrecision(3)} ms`;
   return [
-    `warmup of the ${f.config} training step (${f.dtype}, ${f.pipelines} pipelines) on ${f.adapter}, medians of ${f.rounds}`,
+    `warmup of the ${f.config} training step (${f.dtype}, batch ${f.batch}, ${f.pipelines} pipelines) on ${f.adapter}, medians of ${f.rounds}`,
     `  concurrent  ${ms(f.concurrent_ms)}, of it compiling ${ms(f.concurrent_compile_ms)}`,
     `  sequential  ${ms(f.sequential_ms)}, of it compiling ${ms(f.sequential_compile_ms)}; concurrent takes ${f.ratio.toFixed(2)} of it`,
     `  lazy        ${ms(f.lazy_first_step_ms)} for the first step`,

@@ -5,6 +5,7 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import type { TuningTable } from "../manifest/tuning.ts";
 import { cheaperAgain } from "./again.ts";
 import { BindingCount } from "./bindings.ts";
+import { carryColumns } from "./carry-columns.ts";
 import { type FuseMode, type Fuser, type Refusal, storedSet } from "./fuser.ts";
 import { type Group, Grouping } from "./groups.ts";
 import { home } from "./home.ts";
@@ -99,6 +100,7 @@ export function fuse(
     f = all();
   }
   if (mode !== "off") mergeSiblings(f);
+  if (few) carryColumns(f);
   const { measured } = f;
   for (const [n, { refusal }] of measured?.apart ?? []) f.refusals.set(n, refusal);
   return { regions: inOrder(f), refusals: f.refusals, ...(measured ? { measured } : {}) };

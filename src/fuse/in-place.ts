@@ -2,6 +2,7 @@ import type { Node } from "../ir/graph.ts";
 import { type Index, ravel, unravel, variable } from "../ir/index-expr.ts";
 import { ownBindings } from "../ir/ops/wgsl.ts";
 import { rowOf } from "../ir/ops.ts";
+import { columnSumsOf } from "./columns.ts";
 import { pointOf, rowsOf } from "./groups.ts";
 import { boundBy, countOf, permutedFrom, placeOf, readsOf, shapeOf } from "./pull.ts";
 import type { Region } from "./region.ts";
@@ -86,18 +87,21 @@ function readAtPoint(region: Region): Node[] {
     else for (const r of readsOf(n, index)) visit(r.arg, r.index);
   };
   const ridden = riddenStates(region);
+  const carried = new Map(columnSumsOf(region).map((c) => [c.sum, c.of]));
   const started = new Set<Node>();
   const operands = (anchor: Node): void => {
     if (started.has(anchor)) return;
     started.add(anchor);
-    for (const a of anchor.args) {
+    const of = carried.get(anchor);
+    for (const a of of ? [of] : anchor.args) {
       if (rowOf(anchor.op).kind === "reduction" && countOf(a) === sizeOf(region))
         visit(a, indexAt(a, point.index, region));
       else for (const n of region.inputs) if (reaches(region, a, n)) elsewhere.add(n);
     }
   };
   for (const o of region.outputs) {
-    if (ridden.has(o)) continue;
+    // Nothing is in the place of sums, whose operands are looked at below.
+    if (ridden.has(o) || carried.has(o)) continue;
     // Stored through the permutation where the kernel computes what is below it, else computed where it is stored.
     const below = permutedFrom(o);
     const base = region.members.includes(below) ? below : o;

@@ -81,7 +81,8 @@ function continues(f: Fuser, a: Group, b: Group): boolean {
   });
 }
 
-function bindTogether(f: Fuser, a: Group, b: Group, apart: ReadonlySet<Node>): boolean {
+/** May one kernel bind what the two do? `apart`: what is stored while they are two. */
+export function bindTogether(f: Fuser, a: Group, b: Group, apart: ReadonlySet<Node> = storedSet(f.grouping)): boolean {
   const { grouping, bindings } = f;
   const members = [...a.members, ...b.members];
   const inside = new Set(members);

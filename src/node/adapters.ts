@@ -1,9 +1,10 @@
 import { readdirSync } from "node:fs";
-import { constants } from "node:os";
+import { availableParallelism, constants } from "node:os";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { fail, SinterError } from "../base/diagnostic.ts";
 import { isSoftware } from "../runtime/capabilities.ts";
+import { Compilers } from "./compilers.ts";
 import { swiftshaderFiles } from "./swiftshader.ts";
 
 /** Adapters that `openAdapter` knows: any real GPU, the two software Vulkan drivers, and Dawn's backend that runs nothing. */
@@ -15,7 +16,7 @@ export interface OpenedAdapter {
   /** Fresh: `requestDevice` may be called on it once. */
   readonly adapter: GPUAdapter;
   /** Dawn in Node compiles by two threads, however many cores there are. Software adapters compile on the cores that run everything. */
-  readonly compilesHere: boolean;
+  readonly compilers?: ((descriptor: GPUDeviceDescriptor, ended: () => boolean) => Compilers) | undefined;
 }
 
 interface Dawn {
@@ -109,12 +110,26 @@ export async function openAdapter(name?: string): Promise<OpenedAdapter> {
   const tried: string[] = [];
   for (const n of order) {
     const opened = wanted === undefined && n === "gpu" && !hasGpuNode() ? "no GPU among the devices" : await tryOpen(n);
-    if (typeof opened !== "string") return { name: n, adapter: opened, compilesHere: n === "gpu" };
+    if (typeof opened !== "string") return { name: n, adapter: opened, compilers: n === "gpu" ? compilers : undefined };
     tried.push(`${n}: ${opened}`);
   }
   return fail("no-adapter", `no WebGPU adapter could be opened (tried ${tried.join("; ")})`, {
     hint: `install ${order.map((n) => sources[n].install).join(", or ")}`,
   });
+}
+
+/** Each takes a core, 30 MiB of memory, and 17 of the GPU's. Fewer than the least gain too little. */
+const helpers = { least: 2, most: 8 } as const;
+
+function compilers(descriptor: GPUDeviceDescriptor, ended: () => boolean): Compilers {
+  const { __GL_SHADER_DISK_CACHE: nvidia, MESA_SHADER_CACHE_DISABLE: mesa } = process.env;
+  const cached = nvidia !== "0" && !/^(1|true)$/i.test(mesa ?? "");
+  const most = Math.min(helpers.most, availableParallelism() >> 1);
+  const open = async (): Promise<GPUDevice> => {
+    const adapter = await tryOpen("gpu");
+    return typeof adapter === "string" ? Promise.reject(new Error(adapter)) : adapter.requestDevice(descriptor);
+  };
+  return new Compilers(cached && most >= helpers.least ? { most, open } : undefined, ended);
 }
 
 /** Asking Vulkan where there is no device takes half a second and makes Mesa's software driver print warnings. */

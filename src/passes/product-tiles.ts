@@ -33,6 +33,8 @@ export interface Pace {
   readonly together: number;
   /** How many times its share of a full multiprocessor's time a workgroup takes that has one for itself. */
   readonly alone: number;
+  /** Terms that it could do in the time in which it begins and ends. Default 0. */
+  readonly ends?: number;
 }
 
 /** Tiles that products are computed by, fitted to times of the shapes of a transformer's training step. */
@@ -48,6 +50,8 @@ export const tiles: readonly (Tile & Pace)[] = [
   { m: 32, n: 32, k: 16, rows: 4, columns: 4, tflops: 21, together: 1, alone: 1.5 },
 ];
 
+type Sized = Pick<Tile, "m" | "n" | "k">;
+
 const cores = 132;
 /** Bytes a second that parts of a product are written and read at. */
 const partsRate = 2e12;
@@ -61,9 +65,10 @@ export interface ProductSize {
 }
 
 /** Seconds that a product takes by tiles of a kind, less what every kernel takes. */
-function timeOf(t: Tile & Pace, p: ProductSize): number {
+function timeOf(t: Sized & Pace, p: ProductSize): number {
   const groups = Math.ceil(p.m / t.m) * Math.ceil(p.n / t.n) * p.count;
-  const each = (2 * t.m * t.n * Math.ceil(p.depth / t.k) * t.k * cores) / (t.tflops * 1e12);
+  const terms = Math.ceil(p.depth / t.k) * t.k + (t.ends ?? 0);
+  const each = (2 * t.m * t.n * terms * cores) / (t.tflops * 1e12);
   const most = Math.ceil(groups / cores);
   const turns = most <= t.together ? Math.max(most, t.alone) : Math.ceil(groups / (cores * t.together)) * t.together;
   return each * Math.max(turns, t.alone);
@@ -74,12 +79,13 @@ export const timeOfParts = (p: ProductSize, parts: number): number =>
   (p.m * p.n * (p.count / parts) * (parts - 1) * 4 * 2) / partsRate;
 
 /** The quickest of the tiles that fit. */
-export function quickest(
+export function quickest<T extends Sized & Pace>(
   p: ProductSize,
-  fits: (t: Tile) => boolean,
-): { readonly tile: Tile; readonly time: number } | undefined {
-  let best: { readonly tile: Tile; readonly time: number } | undefined;
-  for (const tile of tiles) {
+  list: readonly T[],
+  fits: (t: T) => boolean,
+): { readonly tile: T; readonly time: number } | undefined {
+  let best: { readonly tile: T; readonly time: number } | undefined;
+  for (const tile of list) {
     const time = timeOf(tile, p);
     if ((!best || time < best.time) && fits(tile)) best = { tile, time };
   }

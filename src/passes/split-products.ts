@@ -4,7 +4,8 @@ import { reshape } from "../ir/ops/composite-helpers.ts";
 import { sliceAttrs } from "../ir/ops/view.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { fitsLimits, quickest, timeOfParts } from "./product-tiles.ts";
+import { matrixBytes, matrixFits, matrixTiles, pairBytes, pairTiles } from "./matrix-tiles.ts";
+import { fitsLimits, type ProductSize, quickest, tiles, timeOfParts } from "./product-tiles.ts";
 import { replaceNodes } from "./rewrite.ts";
 
 /**
@@ -17,8 +18,10 @@ interface Depths {
   readonly most: number;
 }
 const depths: Depths = { unit: 32, least: 192, most: 12 };
-/** Subgroup matrices are so quick that adding up parts costs more than shorter products gain. */
-const matrixDepths: Depths = { unit: 64, least: 512, most: 8 };
+/** Subgroup matrices take up to 64 terms at a time; what it costs to begin a workgroup and to add parts up is in their times. */
+const matrixDepths: Depths = { unit: 64, least: 256, most: 12 };
+/** Whole, a gradient that is stored where an optimiser reads it may share a dispatch with the one of the product's other operand. */
+const packedWorth = 0.65;
 /** Seconds of a kernel that does nothing but add parts up, besides moving them. */
 const kernelTime = 5e-6;
 
@@ -46,9 +49,22 @@ export function splitProducts(
     if (n.op !== "matmul" || !(half || n.type.dtype === "f32") || typeof n.attrs.parts === "number") return undefined;
     const quick = half || n.attrs.precision === "f16x3";
     const feeds = feedsRow(n, users);
-    if (!feeds && isPacked(n, users)) return undefined;
-    const settings = { leastSide: 64, worth: 0.95, ...(quick ? matrixDepths : depths), ...options };
-    const parts = quick ? partsByGroups(n, feeds, settings) : partsByTime(n, feeds, settings, limits);
+    const packed = !feeds && isPacked(n, users);
+    if (packed && (half || !quick)) return undefined;
+    const settings = {
+      leastSide: 64,
+      worth: packed ? packedWorth : 0.95,
+      ...(quick ? matrixDepths : depths),
+      ...options,
+    };
+    const timeOf = (p: ProductSize): number | undefined =>
+      (half
+        ? quickest(p, matrixTiles, (t) => matrixFits(t, matrixBytes(t), limits))
+        : quick
+          ? quickest(p, pairTiles, (t) => matrixFits(t, pairBytes(t), limits))
+          : quickest(p, tiles, (t) => fitsLimits(t, limits))
+      )?.time;
+    const parts = partsByTime(n, feeds, settings, timeOf);
     if (!parts) return undefined;
     const operands = half ? args.map((a) => b.add("cast", [a], { dtype: "f32" })) : args;
     const product = b.add("matmul", operands, { ...n.attrs, parts: parts.count, depth: parts.depth });
@@ -66,34 +82,19 @@ interface Parts {
   readonly depth: number;
 }
 
-/** As many parts as keep a GPU busy with tiles of 64 by 64, where the product has few of them. */
-function partsByGroups(
-  n: Node,
-  feeds: boolean,
-  { unit, least, leastSide, most }: Required<SplitProductsOptions>,
-): Parts | undefined {
-  const { m, columns, batches, k } = sizeOf(n);
-  const groups = Math.ceil(m / 64) * Math.ceil(columns / 64) * batches;
-  const wanted = Math.min(most, Math.ceil(768 / groups), Math.floor(k / least));
-  // Small products are quick as they are, and a few rows are multiplied by a kernel that divides the terms itself.
-  if (wanted < 2 || groups >= (feeds ? 264 : 129) || Math.min(m, columns) < leastSide) return undefined;
-  const depth = Math.ceil(k / wanted / unit) * unit;
-  return depth < k ? { count: Math.ceil(k / depth), depth } : undefined;
-}
-
 /** The parts that are quickest by the times of workgroup tiles, if they are quicker than the whole. */
 function partsByTime(
   n: Node,
   feeds: boolean,
   { unit, least, leastSide, most, worth }: Required<SplitProductsOptions>,
-  limits: Capabilities["limits"],
+  timeOf: (p: ProductSize) => number | undefined,
 ): Parts | undefined {
   const { m, columns, batches, k } = sizeOf(n);
   if (Math.min(m, columns) < leastSide) return undefined;
   const timeIn = (parts: number, depth: number): number => {
     const size = { m, n: columns, depth, count: batches * parts };
     const adding = parts === 1 ? 0 : timeOfParts(size, parts) + (feeds ? 0 : kernelTime + timeOfParts(size, 2 * parts));
-    return (quickest(size, (t) => fitsLimits(t, limits))?.time ?? Number.POSITIVE_INFINITY) + adding;
+    return (timeOf(size) ?? Number.POSITIVE_INFINITY) + adding;
   };
   let best: (Parts & { readonly time: number }) | undefined;
   for (let wanted = 2; wanted <= Math.min(most, Math.floor(k / least)); wanted++) {

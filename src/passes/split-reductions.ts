@@ -91,11 +91,18 @@ function feedsRow(n: Node, users: ReadonlyMap<Node, readonly Node[]>): boolean {
   return visit(n);
 }
 
+/** Partial results, and elements of a run that are reduced into each; the last is filled up. */
+export interface Parts {
+  readonly parts: number;
+  readonly length: number;
+}
+
 /**
  * How many partial results a run of `n` elements gets: a divisor near the square root when there is one, best one that
  * leaves lengths in fours (rows then load as vectors), else a padded count.
  */
-function partials(n: number, wanted: number | undefined): { parts: number; length: number } {
+function partials(n: number, wanted: number | Parts | undefined): Parts {
+  if (typeof wanted === "object") return wanted;
   if (wanted !== undefined) return { parts: wanted, length: Math.ceil(n / wanted / 4) * 4 };
   const ideal = Math.min(4096, Math.ceil(Math.sqrt(n)));
   for (const unit of [4, 1]) {
@@ -112,7 +119,7 @@ export function split(
   n: Node,
   args: readonly Node[],
   { sizes, reduced }: Runs,
-  wanted: number | undefined,
+  wanted: number | Parts | undefined,
   decide: Decide,
 ): Node[] {
   const longest = Math.max(...sizes.filter((_, i) => reduced[i]));

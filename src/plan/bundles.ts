@@ -1,3 +1,4 @@
+import { columnSumsOf } from "../fuse/columns.ts";
 import { riddenStates } from "../fuse/in-place.ts";
 import { bytesOf } from "../fuse/pull.ts";
 import { recomputes } from "../fuse/recomputed.ts";
@@ -26,10 +27,13 @@ const device = {
   ...{ invocations: 2 ** 16, tiles: 2 ** 8, flops: 4e13, matrixFlops: 1.5e14, bytes: 3e12, dispatch: 4e-6 },
   ...{ multiprocessors: 128, memory: 4 },
 };
-/** What is bundled must save this part of the time that its parts take. */
-const leastGain = 0.02;
-/** Texts in a bundle: drivers take long to compile more. */
-const mostTexts = 4;
+/**
+ * What is bundled must save this part of the time that its parts take; more where they are slow to compile, since what the
+ * estimate finds below that was not there when it was measured.
+ */
+const leastGain = { slow: 0.1, quick: 0.02 };
+/** Texts in a bundle, and those of them that are slow to compile: drivers take longer for a text than for its parts. */
+const mostTexts = { all: 4, slow: 2 };
 /** Bytes that bundles may take where `bytes` are enough without: what small programs have alive at a time is of no account. */
 export const allowed = (bytes: number): number => 1.02 * bytes + 2 ** 20;
 /**
@@ -83,9 +87,8 @@ export function chooseBundles(list: readonly Alone[], graph: Graph, capabilities
     if (paths.between(placeOf(a), placeOf(b))) return undefined;
     const joined = join(a, b, capabilities);
     const gain = a.time + b.time + device.dispatch - joined.time;
-    return gain > leastGain * (a.time + b.time) && goTogether(joined, capabilities)
-      ? { a, b, joined, gain }
-      : undefined;
+    const least = joined.slow ? leastGain.slow : leastGain.quick;
+    return gain > least * (a.time + b.time) && goTogether(joined, capabilities) ? { a, b, joined, gain } : undefined;
   };
   const far = ({ a, b }: Pair): number => Math.abs(placeOf(a) - placeOf(b));
   const better = (p: Pair, q: Pair): boolean => (Math.abs(p.gain - q.gain) > 1e-9 ? p.gain > q.gain : far(p) < far(q));
@@ -117,10 +120,11 @@ function itemOf(x: Alone): Item {
   const flops = kernel.requires.subgroupMatrix ? device.matrixFlops : device.flops;
   const work = flopsOf(region) / flops + bytes / device.bytes;
   const slow = slowToCompile.has(region.family);
-  // Kernels of tiles hold much in the registers of few invocations.
+  // Kernels of tiles, or of sums along columns beside rows, hold much in the registers of few invocations.
+  const holds = slow || columnSumsOf(region).length > 0;
   const fill = Math.max(
     (kernel.groups * kernel.workgroupSize[0]) / device.invocations,
-    slow ? kernel.groups / device.tiles : 0,
+    holds ? kernel.groups / device.tiles : 0,
   );
   const time = work / Math.min(1, fill);
   const reads = new Set(region.inputs);
@@ -158,8 +162,10 @@ const sizeOf = (parts: readonly Part[]): number => Math.max(...parts.map((p) => 
 
 /** May these be one kernel? Whether their windows allow it is known when memory is laid out. */
 function goTogether({ parts }: Item, { limits }: Capabilities): boolean {
-  const texts = new Set(parts.map((p) => p.kernel.wgsl));
-  if (texts.size > mostTexts || parts.some((p) => sharesOf(p.kernel, sizeOf(parts)) === undefined)) return false;
+  const texts = new Map(parts.map((p) => [p.kernel.wgsl, slowToCompile.has(p.region.family)]));
+  const slow = [...texts.values()].filter((s) => s).length;
+  if (texts.size > mostTexts.all || slow > mostTexts.slow) return false;
+  if (parts.some((p) => sharesOf(p.kernel, sizeOf(parts)) === undefined)) return false;
   if (readApart(parts) || replacesReads(parts)) return false;
   const most = limits.maxStorageBuffersPerShaderStage;
   const tensors = new Set(parts.flatMap((p) => [...p.region.inputs, ...p.region.outputs]));

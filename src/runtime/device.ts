@@ -2,6 +2,7 @@ import { fail } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import type { Tuning } from "../manifest/tuning.ts";
 import { capabilitiesOf, deviceDescriptor } from "./capabilities.ts";
+import type { CompileQueue } from "./compiling.ts";
 import { thrownError } from "./errors.ts";
 import { Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
@@ -35,8 +36,8 @@ const known = ["adapter", "profile", "device", "timeoutMs", "powerPreference", "
 interface OpenedAdapter {
   readonly name: string;
   readonly adapter: GPUAdapter;
-  /** WebGPU has few threads of its own to compile pipelines: warm-ups let the calling thread help. */
-  readonly compilesHere?: boolean;
+  /** Where WebGPU has few threads of its own to compile pipelines: who else compiles what. `descriptor` is the device's. */
+  readonly compilers?: ((descriptor: GPUDeviceDescriptor, ended: () => boolean) => CompileQueue) | undefined;
 }
 
 /** Opens an adapter where there is no `navigator.gpu`. */
@@ -62,7 +63,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
     const capabilities = profile ?? capabilitiesOf(given, info, "own");
     return new Gpu(given, capabilities, { adapterName: "own", info, timeoutMs, checkMemory, tuning, borrowed: true });
   }
-  const { name, adapter, compilesHere } = await (openAdapter ?? openInBrowser)(options.adapter, options);
+  const { name, adapter, compilers } = await (openAdapter ?? openInBrowser)(options.adapter, options);
   const descriptor = deviceDescriptor(adapter, profile);
   const device = await adapter.requestDevice(descriptor).catch((e: unknown) => {
     throw thrownError(`open a device on ${name}`, e);
@@ -70,7 +71,10 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   const info = adapter.info as GPUAdapterInfo | undefined;
   const actual = capabilitiesOf(device, info, name);
   const capabilities = profile ? { ...profile, software: actual.software } : actual;
-  return new Gpu(device, capabilities, { adapterName: name, info, timeoutMs, checkMemory, tuning, compilesHere });
+  return new Gpu(device, capabilities, {
+    ...{ adapterName: name, info, timeoutMs, checkMemory, tuning },
+    compilers: compilers && ((ended) => compilers(descriptor, ended)),
+  });
 }
 
 function profileOf(profile: OpenDeviceOptions["profile"]): Capabilities | undefined {

@@ -2,6 +2,7 @@ import { fail, SinterError } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import type { Tuning } from "../manifest/tuning.ts";
 import { Batch } from "./batch.ts";
+import type { CompileQueue } from "./compiling.ts";
 import { type Counters, makeCounters } from "./counters.ts";
 import { describe } from "./describe.ts";
 import { aborted, gpuError, thrownError, timedOut } from "./errors.ts";
@@ -25,8 +26,8 @@ export interface GpuOptions {
   readonly timeoutMs?: number | undefined;
   /** The device belongs to the caller: `dispose` leaves it alive. */
   readonly borrowed?: boolean | undefined;
-  /** Warm-ups compile on the calling thread too: for hosts whose WebGPU has few threads of its own for that. */
-  readonly compilesHere?: boolean | undefined;
+  /** Who compiles what in a warm-up, for hosts whose WebGPU has few threads of its own for that; `ended`: is the device gone? */
+  readonly compilers?: ((ended: () => boolean) => CompileQueue) | undefined;
   readonly checkMemory?: boolean | undefined;
   readonly tuning?: Tuning | undefined;
 }
@@ -59,8 +60,8 @@ export class Gpu {
   readonly tuning: Tuning;
   /** @internal */
   readonly pool: BufferPool;
-  /** @internal */
-  readonly compilesHere: boolean;
+  /** @internal Who compiles what in a warm-up; undefined where WebGPU sees to that. */
+  readonly compilers: CompileQueue | undefined;
 
   readonly #timeoutMs: number;
   readonly #borrowed: boolean;
@@ -79,7 +80,7 @@ export class Gpu {
     this.info = options.info;
     this.#timeoutMs = options.timeoutMs ?? 300_000;
     this.#borrowed = options.borrowed ?? false;
-    this.compilesHere = options.compilesHere ?? false;
+    this.compilers = options.compilers?.(() => this.ended);
     this.checkMemory = options.checkMemory ?? false;
     this.tuning = options.tuning ?? "auto";
     this.pipelines = new PipelineCache(this);

@@ -1,7 +1,7 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
-import type { Access, KernelSpec } from "../manifest/manifest.ts";
+import type { KernelSpec } from "../manifest/manifest.ts";
+import { descriptorOf, type KnownLayouts, layoutKey, layoutsFor } from "./compiling.ts";
 import { type Gpu, pace, type WaitOptions } from "./gpu.ts";
-import { shaderStageCompute } from "./usage.ts";
 
 /** A kernel ready to dispatch. */
 export interface Pipeline {
@@ -13,18 +13,14 @@ export interface Pipeline {
 export interface CompileOptions extends WaitOptions {
   /** Part of a warm-up: allowed although a strict session is alive, and not counted as late. */
   readonly warmup?: boolean;
-  /** By the calling thread, which can do nothing else meanwhile. */
-  readonly here?: boolean;
 }
-
-const typeOf: Readonly<Record<Access, GPUBufferBindingType>> = { read: "read-only-storage", read_write: "storage" };
 
 /** Compute pipelines of one device by {@link KernelSpec.key}: each is compiled once, however many ask for it. */
 export class PipelineCache {
   readonly #gpu: Gpu;
   readonly #compiled = new Map<string, Promise<Pipeline>>();
   readonly #ready = new Map<string, Pipeline>();
-  readonly #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+  readonly #layouts: KnownLayouts = new Map();
   #strict = 0;
 
   constructor(gpu: Gpu) {
@@ -71,7 +67,9 @@ export class PipelineCache {
         return Promise.reject(e);
       }
       if (!options.warmup) this.#gpu.counters.latePipelines++;
-      found = this.#compile(kernel, options.here ?? false);
+      const compile = (here: boolean) => this.#compile(kernel, here);
+      const { compilers } = this.#gpu;
+      found = options.warmup && compilers ? compilers.compile(kernel, compile) : compile(false);
       this.#compiled.set(kernel.key, found);
       found.then(
         (p) => this.#ready.set(kernel.key, p),
@@ -81,6 +79,7 @@ export class PipelineCache {
     return this.#gpu.wait(`compiling ${kernel.label}`, found, options);
   }
 
+  /** `here`: by the calling thread, which can do nothing else meanwhile. */
   async #compile(kernel: KernelSpec, here: boolean): Promise<Pipeline> {
     const gpu = this.#gpu;
     gpu.counters.pipelines++;
@@ -88,12 +87,8 @@ export class PipelineCache {
     try {
       const [layouts, pending] = await gpu.scoped(`compile ${kernel.label}`, () => {
         module = gpu.device.createShaderModule({ code: kernel.wgsl, label: kernel.label });
-        const made = this.#layout(kernel.bindings);
-        const descriptor: GPUComputePipelineDescriptor = {
-          label: kernel.label,
-          layout: made.pipeline,
-          compute: { module, entryPoint: kernel.entryPoint },
-        };
+        const made = layoutsFor(gpu.device, kernel.bindings, this.#layouts);
+        const descriptor = descriptorOf(kernel, module, made);
         const compiling = here
           ? Promise.resolve(gpu.device.createComputePipeline(descriptor))
           : pace(() => gpu.device.createComputePipelineAsync(descriptor));
@@ -105,27 +100,10 @@ export class PipelineCache {
       return { kernel, pipeline, layout: layouts.group };
     } catch (e) {
       // The layouts may be what the device refused.
-      this.#layouts.delete(kernel.bindings.join());
+      this.#layouts.delete(layoutKey(kernel.bindings));
       if (gpu.ended || (e instanceof SinterError && (e.code === "timeout" || e.code === "out-of-memory"))) throw e;
       throw await this.#compileError(kernel, module, e);
     }
-  }
-
-  #layout(bindings: readonly Access[]): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
-    const key = bindings.join();
-    let made = this.#layouts.get(key);
-    if (!made) {
-      const group = this.#gpu.device.createBindGroupLayout({
-        entries: bindings.map((access, binding) => ({
-          binding,
-          visibility: shaderStageCompute,
-          buffer: { type: typeOf[access] },
-        })),
-      });
-      made = { group, pipeline: this.#gpu.device.createPipelineLayout({ bindGroupLayouts: [group] }) };
-      this.#layouts.set(key, made);
-    }
-    return made;
   }
 
   async #compileError(kernel: KernelSpec, module: GPUShaderModule | undefined, error: unknown): Promise<SinterError> {

@@ -44,6 +44,12 @@ const within =
   (x: number) =>
     Number.isInteger(x) && x >= low && x <= high ? x : undefined;
 
+/** Elements converted one by one: `from` of typed arrays makes a list of all of them first. */
+function loaded<T extends Float32Array | Uint8Array>(out: T, stored: ArrayLike<number>, convert = (x: number) => x): T {
+  for (let i = 0; i < out.length; i++) out[i] = convert(stored[i] as number);
+  return out;
+}
+
 const conversions: Readonly<Record<DType, Conversion>> = {
   f32: {
     same: ["Float32Array"],
@@ -57,7 +63,7 @@ const conversions: Readonly<Record<DType, Conversion>> = {
     convert: ["Float32Array", "Float64Array"],
     make: (n) => new Uint16Array(n),
     store: toHalfBits,
-    load: (b, n) => Float32Array.from(new Uint16Array(b, 0, n), fromHalfBits),
+    load: (b, n) => loaded(new Float32Array(n), new Uint16Array(b, 0, n), fromHalfBits),
   },
   i32: {
     same: ["Int32Array"],
@@ -80,7 +86,7 @@ const conversions: Readonly<Record<DType, Conversion>> = {
     convert: ["Uint8Array", "Uint32Array", "Int32Array"],
     make: (n) => new Uint32Array(n),
     store: (x) => (x ? 1 : 0),
-    load: (b, n) => Uint8Array.from(new Uint32Array(b, 0, n)),
+    load: (b, n) => loaded(new Uint8Array(n), new Uint32Array(b, 0, n)),
   },
 };
 

@@ -2,6 +2,7 @@ import { SinterError } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { KernelSpec, Manifest } from "../manifest/manifest.ts";
 import { checkManifestSet, isManifestSet, type ManifestSet, manifestsOf } from "../manifest/set.ts";
+import { compileCost } from "./compiling.ts";
 import { thrownError } from "./errors.ts";
 import { checkGpu, type Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
@@ -96,7 +97,7 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
     gpu.check();
     for (const m of programs) checkFits(gpu, m);
     const known = await gpu.wait("read which kernels were used", readUsage(options.store), options);
-    const ordered = () => usedFirst(gpu.compilesHere ? longestFirst(distinct.values()) : distinct.values(), known);
+    const ordered = () => usedFirst(gpu.compilers ? longestFirst(distinct.values()) : distinct.values(), known);
     let order = ordered();
     const compiled = new Map<string, Pipeline>();
     const compiling = compileAll(gpu, order, compiled, options, report);
@@ -171,12 +172,11 @@ async function compileAll(
   const of = done.size + kernels.length;
   const queue = [...kernels];
   let failed = false;
-  const worker = async (here: boolean): Promise<void> => {
-    const next = () => (here ? queue.pop() : queue.shift());
+  const worker = async (next: () => KernelSpec | undefined): Promise<void> => {
     for (let k = next(); k && !failed; k = next()) {
       try {
         report({ status: "compiling", kernel: k.label }, `compiling ${k.label}`);
-        done.set(k.key, await gpu.pipelines.get(k, { warmup: options.warm, signal: options.signal, here }));
+        done.set(k.key, await gpu.pipelines.get(k, { warmup: options.warm, signal: options.signal }));
         report({ status: "compiled", kernel: k.label }, `compiled ${done.size} of ${of}: ${k.label}`, 1);
       } catch (e) {
         failed = true;
@@ -184,24 +184,15 @@ async function compileAll(
       }
     }
   };
-  const most = Math.max(1, Math.min(options.concurrency ?? 8, kernels.length));
-  const here = gpu.compilesHere && most > 1;
-  const workers = Array.from({ length: here ? Math.min(most - 1, handedOver) : most }, () => worker(false));
-  if (here) workers.push(worker(true));
+  const most = Math.max(1, Math.min(options.concurrency ?? gpu.compilers?.concurrency ?? 8, kernels.length));
+  // The shortest texts are last, and some of them are asked for among the longest.
+  const short = Math.min(gpu.compilers?.short ?? 0, most >> 1);
+  const workers = Array.from({ length: most }, (_, i) => worker(() => (i < short ? queue.pop() : queue.shift())));
   await Promise.all(workers);
 }
 
-/** Pipelines that Dawn in Node has at a time where this thread compiles too: two threads work on them, and two wait their turn. */
-const handedOver = 4;
-
-/**
- * Kernels that take longest to compile first, by their texts: drivers take about four times as long for a line with subgroup
- * matrices. The smallest ones are last, where a thread that others wait for finds them.
- */
-function longestFirst(kernels: Iterable<KernelSpec>): KernelSpec[] {
-  const cost = (k: KernelSpec): number => k.wgsl.length * (k.requires.subgroupMatrix ? 4 : 1);
-  return [...kernels].sort((a, b) => cost(b) - cost(a));
-}
+const longestFirst = (kernels: Iterable<KernelSpec>): KernelSpec[] =>
+  [...kernels].sort((a, b) => compileCost(b) - compileCost(a));
 
 /** Submits the first step of a kernel with no workgroups. */
 async function prime(gpu: Gpu, k: KernelSpec, storage: Storage, options: WarmupOptions): Promise<void> {

@@ -15,12 +15,12 @@ import {
 import { keyHeads, provideResult, type Sizes, storeAside, storeAt } from "./attention-parts.ts";
 import { type Emitter, lane, type Value } from "./emitter.ts";
 import type { Frame } from "./kernel.ts";
-import { type Staged, stage } from "./stage.ts";
+import { type Side, type Staged, stage } from "./stage.ts";
 
 /** Own positions of a workgroup, and others taken at a time. */
 export const side = 64;
 /** Vectors of a line of weights: one for each other position, along the own ones. */
-const pitch = side / 4 + 1;
+export const pitch = side / 4 + 1;
 export const lanes = ["x", "y", "z", "w"] as const;
 /** Of the own positions an invocation has two vectors: b and b + 8. */
 export const halves = [0, 1] as const;
@@ -85,8 +85,9 @@ export function openBlock(frame: Frame, s: Sizes, tile: BlockTile, queries: bool
     ? ownLead.map((x, i) => (i === ownLead.length - 1 ? add(scale(x, s.group), variable("h", s.group - 1)) : x))
     : ownLead;
   const { across } = tile;
-  e.index("a", across - 1, `lid % ${across}u`);
-  e.index("b", 7, `lid / ${across}u`);
+  // Neighbours differ in b, then in a, as in squareAt.
+  e.index("a", across - 1, `lid / 2u % 2u + lid / 8u % ${across / 2}u * 2u`);
+  e.index("b", 7, `lid % 2u + lid / 4u % 2u * 2u + lid / ${4 * across}u % 2u * 4u`);
   return {
     ...{ frame, s, queries, groups: blocks * all, threads: 8 * across, quads: side / 4 / across },
     ...{ ...tile, features: featureQuads(s, tile), ownLead, lead, ownSize, otherSize, grouped },
@@ -103,8 +104,11 @@ export const ownAt = ({ first }: Block, half: 0 | 1): Index =>
 export const otherAt = (t: Block, origin: Index, quad: number): Index =>
   add(origin, add(scale(variable("a", t.across - 1), 4), int(4 * t.across * quad)));
 
+/** How a tile shares what others of the workgroup use. */
+export type Sharing = Pick<Side, "lid" | "origin" | "like"> & { readonly name?: string };
+
 /** Features of positions: a chunk of `features` along the depth. */
-function stageScores(t: Block, operand: Node, depth: number, own: boolean): Staged {
+export function stageScores(t: Block, operand: Node, depth: number, own: boolean, sharing: Sharing = {}): Staged {
   const [limit, lead] = own ? [t.ownSize, t.ownLead] : [t.otherSize, t.otherLead];
   return stage(t.frame, {
     name: own ? "own" : "other",
@@ -120,17 +124,19 @@ function stageScores(t: Block, operand: Node, depth: number, own: boolean): Stag
       threads: t.threads,
       skewed: true,
     },
+    ...sharing,
   });
 }
 
 /** A chunk of other positions with all their features. */
-function stageFeatures(t: Block, operand: Node, depth: number): Staged {
+export function stageFeatures(t: Block, operand: Node, depth: number, sharing: Sharing = {}): Staged {
   return stage(t.frame, {
     name: "other",
     operand,
     dtype: "f32",
     at: (d, r) => [...t.otherLead, r, d],
     ...{ size: 4 * t.features * t.across, depth: t.chunk, limit: depth, depthLimit: t.otherSize, threads: t.threads },
+    ...sharing,
   });
 }
 
@@ -145,7 +151,7 @@ export const declareSums = (e: Emitter, name: string, count: number): Sums =>
   });
 
 /** Where line k + i of a tile begins, k a multiple of four. */
-interface Lines {
+export interface Lines {
   readonly array: string;
   readonly from?: string;
   readonly pitch: number;
@@ -155,7 +161,7 @@ const lineOf = ({ array, from = "", pitch, skew = 0 }: Lines, i: number, at: str
   `${array}[${from}k * ${4 * pitch + skew}u + ${i * pitch}u + ${at}]`;
 
 /** Adds the products of each line of `left`, along the own positions, and the same of `right`, to sums. */
-function multiply(t: Block, sums: Sums, left: Lines, right: Lines): void {
+export function multiply(t: Block, sums: Sums, left: Lines, right: Lines): void {
   const { e } = t.frame;
   e.open(`for (var k = 0u; k < ${t.chunk / 4}u; k++) {`);
   for (let n = 0; n < 4; n++) {

@@ -5,6 +5,7 @@ import { writeAttentionBlock } from "./attention-block.ts";
 import { type BlockTile, blockBytes, side } from "./attention-block-parts.ts";
 import { gradOperands } from "./attention-grad.ts";
 import { writeGradBlock } from "./attention-grad-block.ts";
+import { rolesFit, writeGradRoles } from "./attention-grad-roles.ts";
 import { type Sizes, sizesOf } from "./attention-parts.ts";
 import type { Candidate } from "./candidate.ts";
 
@@ -12,7 +13,7 @@ import type { Candidate } from "./candidate.ts";
 const tile: BlockTile = { across: 16, chunk: 32 };
 
 /** Workgroups that the tile must give to be taken without measurements, where no head is deeper than 64 and where one is. */
-const enough = { shallow: 256, deep: 96 };
+const enough = { shallow: 160, deep: 96 };
 
 /** How a row is computed by tiles of 64 × 64, and whether that is taken without measurements. */
 export interface BlockCandidate extends Candidate {
@@ -26,6 +27,7 @@ export function blockAttention(region: Region, capabilities: Capabilities): Bloc
   const s = sizesOf(node);
   const forward = node.op === "attention" || node.op === "attentionStats";
   const [least, most] = [Math.min(s.depth, s.valueDepth), Math.max(s.depth, s.valueDepth)];
+  const roles = !forward && rolesFit(s, capabilities);
   const fits =
     unmasked(node, forward) &&
     least % 4 === 0 &&
@@ -33,12 +35,15 @@ export function blockAttention(region: Region, capabilities: Capabilities): Bloc
     most <= 128 &&
     (most > 64 ? least > 80 : least > 40) &&
     Math.min(s.rows, s.keys) >= side / 2 &&
-    blockBytes(s, tile) <= capabilities.limits.maxComputeWorkgroupStorageSize;
+    (roles || blockBytes(s, tile) <= capabilities.limits.maxComputeWorkgroupStorageSize);
   if (!fits) return undefined;
   const of = { attentionGradQuery: "attention_grad_query", attentionGradKeyValue: "attention_grad_key_value" }[node.op];
   return {
-    name: `${of ?? "attention"}_block_${side}x${side}`,
-    write: () => (forward ? writeAttentionBlock : writeGradBlock)(region, capabilities, tile),
+    name: `${of ?? "attention"}_block_${side}x${side}${roles ? "_by2" : ""}`,
+    write: () =>
+      roles
+        ? writeGradRoles(region, capabilities)
+        : (forward ? writeAttentionBlock : writeGradBlock)(region, capabilities, tile),
     preferred: groupsOf(s, node.op !== "attentionGradKeyValue") >= (most > 64 ? enough.deep : enough.shallow),
   };
 }

@@ -19,6 +19,8 @@ import {
   accumulate,
   addDelta,
   addMask,
+  byRole,
+  changesByRole,
   columnsOf,
   fill,
   lineBytes,
@@ -32,13 +34,13 @@ import {
   writeWeights,
 } from "./attention-grad-steps.ts";
 import { storeRows, storeSums } from "./attention-grad-stores.ts";
-import { keyHeads, type Sizes, sizesOf } from "./attention-parts.ts";
+import { keyHeads, type Sizes, sizesOf, squareAt } from "./attention-parts.ts";
 import type { Emitter } from "./emitter.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 import { type Staged, stage } from "./stage.ts";
 
-/** 8 × 8 invocations with 4 × 4 scores each. */
-const threads = 64;
+/** 8 × 8 invocations with 4 × 4 scores each, once or once for each of the two products. */
+const square = 64;
 
 const byQuery = (s: Sizes): boolean => s.node.op === "attentionGradQuery";
 /** Are two sums kept? By key and value always, by query where delta is not known before the walk. */
@@ -67,13 +69,22 @@ export function gradTiledFits(s: Sizes, capabilities: Capabilities): boolean {
   return s.rows >= 8 && s.keys >= 8 && sums <= 32 && memoryOf(s, capabilities) !== undefined;
 }
 
+/** Do two halves of the invocations suit it, one for each product? Twice as many in the same workgroup memory wait less. */
+export function gradRolesFit(s: Sizes, capabilities: Capabilities): boolean {
+  const memory = memoryOf(s, capabilities);
+  const known = !byQuery(s) || gradOperands(s.node).out !== undefined;
+  const vectors = s.depth % 4 === 0 && s.valueDepth % 4 === 0;
+  const room = capabilities.limits.maxComputeInvocationsPerWorkgroup >= 2 * square;
+  return room && gradTiledFits(s, capabilities) && vectors && known && memory !== undefined && !memory.block;
+}
+
 /**
  * The gradient of attention by tiles (FlashAttention, Dao et al. 2022): by query a workgroup owns 32 queries and walks
  * over the keys, by key and value it owns 32 keys and walks over the queries of every head of its group. Scores of 32 × 32
  * and their gradient are in registers, with a vector along the owned axis; as weights they go to workgroup memory and are
  * multiplied by the operands of the other axis.
  */
-export function writeGradTiled(region: Region, capabilities: Capabilities): Kernel {
+export function writeGradTiled(region: Region, capabilities: Capabilities, roles: 1 | 2 = 1): Kernel {
   const frame = openFrame(region, capabilities);
   const { e } = frame;
   const s = sizesOf(region.anchors[0] as Node);
@@ -89,8 +100,10 @@ export function writeGradTiled(region: Region, capabilities: Capabilities): Kern
   const nth = div(g, Math.max(1, all));
   const first = scale(queries ? sub(int(blocks - 1), nth) : nth, tile);
   const ownLead = unravel(mod(g, Math.max(1, all)), heads);
-  const a = e.index("a", 7, "lid % 8u");
-  const b = e.index("b", 7, "lid / 8u");
+  const a = e.index("a", 7, squareAt.x);
+  const b = e.index("b", 7, squareAt.y);
+  if (roles === 2) e.index("role", 1, `lid / ${square}u`);
+  const threads = roles * square;
   const grouped = !queries && s.group > 1;
   const lead = grouped
     ? ownLead.map((x, i) => (i === ownLead.length - 1 ? add(scale(x, s.group), variable("h", s.group - 1)) : x))
@@ -131,6 +144,7 @@ export function writeGradTiled(region: Region, capabilities: Capabilities): Kern
     other: { ...other, tiles: staged(other, "other") },
     block: memory.block,
     late: queries && !out,
+    roles,
   };
   const sums = declareSums(e, t);
   const ofRows = (at: Index, read: (r: Index) => readonly Index[]): string =>
@@ -146,7 +160,7 @@ export function writeGradTiled(region: Region, capabilities: Capabilities): Kern
     e.line("var delta = vec4<f32>();");
     if (out) {
       addDelta(t, dout, out);
-      reduceDelta(e);
+      reduceDelta(e, roles);
     }
   }
   if (!t.block) for (const x of t.own.tiles) fill(x, first, int(0));
@@ -172,26 +186,33 @@ export function writeGradTiled(region: Region, capabilities: Capabilities): Kern
     for (const x of t.other.tiles) fill(x, origin, int(0));
     e.line("workgroupBarrier();");
   }
-  product(t, 0);
-  product(t, 1);
-  if (!queries) {
-    lse = ofRows(other.at, (r) => pairAt(lead, 0, r));
-    e.line(`let delta = ${ofRows(other.at, (r) => pairAt(lead, 1, r))};`);
+  if (roles === 2) {
+    const ofOwn = [lse, "delta"] as const;
+    const rowsOf = (which: 0 | 1): string => (queries ? ofOwn[which] : ofRows(other.at, (r) => pairAt(lead, which, r)));
+    changesByRole(t, rowsOf, mask, sums.length > 1);
+  } else {
+    product(t, 0);
+    product(t, 1);
+    if (!queries) {
+      lse = ofRows(other.at, (r) => pairAt(lead, 0, r));
+      e.line(`let delta = ${ofRows(other.at, (r) => pairAt(lead, 1, r))};`);
+    }
+    addMask(t, mask);
+    for (let i = 0; i < 4; i++) writeWeights(t, i, lse, mask !== undefined, sums.length > 1);
   }
-  addMask(t, mask);
-  for (let i = 0; i < 4; i++) writeWeights(t, i, lse, mask !== undefined, sums.length > 1);
   if (!t.block) e.line("workgroupBarrier();");
-  for (const sum of sums) accumulate(t, sum);
+  if (roles === 2 && sums.length > 1) byRole(e, (role) => accumulate(t, sums.find((x) => x.role === role) as Sum));
+  else for (const sum of sums) accumulate(t, sum);
   if (!t.block) e.line("workgroupBarrier();");
   e.close();
   if (grouped) e.close();
 
-  if (t.late) reduceDelta(e);
+  if (t.late) reduceDelta(e, 1);
   if (queries) storeRows(t, lse);
   storeSums(t, sums);
   const shared = [...t.own.tiles, ...t.other.tiles].map((x) => x.declaration);
   return closeFrame(frame, {
-    variant: `attention_grad_${queries ? "query" : "key_value"}_tile_${tile}x${tile}${t.block ? `x${t.block}` : ""}`,
+    variant: `attention_grad_${queries ? "query" : "key_value"}_tile_${tile}x${tile}${t.block ? `x${t.block}` : ""}${roles === 2 ? "_by2" : ""}`,
     workgroupSize: [threads, 1, 1],
     groups: blocks * all,
     declarations: [
@@ -202,7 +223,7 @@ export function writeGradTiled(region: Region, capabilities: Capabilities): Kern
   });
 }
 
-function declareSums(e: Emitter, { s, queries, late }: Tiling): Sum[] {
+function declareSums(e: Emitter, { s, queries, late, roles }: Tiling): Sum[] {
   const sum = (weights: Sum["weights"], operand: 0 | 1, depth: number, name: string): Sum => ({
     weights,
     operand,
@@ -212,6 +233,15 @@ function declareSums(e: Emitter, { s, queries, late }: Tiling): Sum[] {
       return `${name}${j}`;
     }),
   });
+  if (roles === 2 && !queries) {
+    // Each half of the invocations keeps one of them, in the same registers.
+    const { names } = sum("changes", 0, Math.max(s.depth, s.valueDepth), "grad");
+    const of = (depth: number): readonly string[] => names.slice(0, columnsOf(depth));
+    return [
+      { weights: "changes", operand: 0, depth: s.depth, names: of(s.depth), role: 1 },
+      { weights: "weights", operand: 1, depth: s.valueDepth, names: of(s.valueDepth), role: 0 },
+    ];
+  }
   const changes = sum("changes", 0, s.depth, "grad");
   if (queries) return late ? [changes, sum("weights", 0, s.depth, "mean")] : [changes];
   return [changes, sum("weights", 1, s.valueDepth, "value")];

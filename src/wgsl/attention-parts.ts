@@ -108,6 +108,15 @@ export function addProduct(
   });
 }
 
+/**
+ * Place of an invocation in a square of 8 × 8, as text over `lid`: neighbours differ in y, then in x, so that on NVIDIA two lanes of
+ * a vector's load from workgroup memory share an address along either axis; it then takes half as long.
+ */
+export const squareAt = {
+  x: "lid / 2u % 2u + lid / 8u % 4u * 2u",
+  y: "lid % 2u + lid / 4u % 2u * 2u + lid / 32u % 2u * 4u",
+};
+
 /** The nodes of a region that stand for result `i` of its anchor. */
 const resultsOf = (region: Region, node: Node, i: number): Node[] =>
   node.results ? region.members.filter((n) => n.op === "result" && n.args[0] === node && n.attrs.index === i) : [node];

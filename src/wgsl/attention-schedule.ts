@@ -5,7 +5,7 @@ import { writeAttentionRow } from "./attention.ts";
 import { blockAttention } from "./attention-block-tiles.ts";
 import { decodeFits, decodeSchedules, writeAttentionDecode } from "./attention-decode.ts";
 import { writeGradKeyValueRow, writeGradQueryRow } from "./attention-grad.ts";
-import { gradTiledFits, writeGradTiled } from "./attention-grad-tiled.ts";
+import { gradRolesFit, gradTiledFits, writeGradTiled } from "./attention-grad-tiled.ts";
 import { matrixAttentions } from "./attention-matrix-tiles.ts";
 import { type Sizes, sizesOf } from "./attention-parts.ts";
 import { tiledFits, writeAttentionTiled } from "./attention-tiled.ts";
@@ -37,19 +37,34 @@ const forward: readonly Variant[] = [
       tiled: true,
     }),
   ),
-  { name: "attention_tile_32x32", write: writeAttentionTiled, fits: tiledFits, tiled: true },
+  {
+    name: "attention_tile_32x32_by2",
+    write: (r, c) => writeAttentionTiled(r, c, 2),
+    fits: (s, c) => tiledFits(s, c, 2),
+    tiled: true,
+  },
+  {
+    name: "attention_tile_32x32",
+    write: (r, c) => writeAttentionTiled(r, c),
+    fits: (s, c) => tiledFits(s, c),
+    tiled: true,
+  },
   { name: "attention_row", write: writeAttentionRow },
 ];
+
+const byRoles = (r: Region, c: Capabilities): Kernel => writeGradTiled(r, c, 2);
 
 const variants: Readonly<Record<string, readonly Variant[]>> = {
   attention: forward,
   attentionStats: forward,
   attentionGradQuery: [
-    { name: "attention_grad_query_tile", write: writeGradTiled, fits: gradTiledFits, tiled: true },
+    { name: "attention_grad_query_tile_by2", write: byRoles, fits: gradRolesFit, tiled: true },
+    { name: "attention_grad_query_tile", write: (r, c) => writeGradTiled(r, c), fits: gradTiledFits, tiled: true },
     { name: "attention_grad_query_row", write: writeGradQueryRow },
   ],
   attentionGradKeyValue: [
-    { name: "attention_grad_key_value_tile", write: writeGradTiled, fits: gradTiledFits, tiled: true },
+    { name: "attention_grad_key_value_tile_by2", write: byRoles, fits: gradRolesFit, tiled: true },
+    { name: "attention_grad_key_value_tile", write: (r, c) => writeGradTiled(r, c), fits: gradTiledFits, tiled: true },
     { name: "attention_grad_key_value_row", write: writeGradKeyValueRow },
   ],
 };

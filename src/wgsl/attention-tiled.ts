@@ -8,37 +8,45 @@ import {
   provideResult,
   type Sizes,
   sizesOf,
+  squareAt,
   storeAside,
   storeAt,
 } from "./attention-parts.ts";
 import { type Emitter, lane } from "./emitter.ts";
-import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
+import { closeFrame, type Frame, type Kernel, type Parts as KernelParts, openFrame } from "./kernel.ts";
 import { stage } from "./stage.ts";
 
-/** Query rows a workgroup owns and keys it takes at a time; 8 × 8 invocations with 4 rows and keys / 8 keys each. */
-export interface AttentionTile {
-  readonly rows: 32;
-  readonly keys: 32;
-}
+/** Query rows a workgroup owns, and keys that 8 × 8 invocations take at a time with 4 rows and 4 keys each. */
+const side = 32;
+
+/** How many such squares of invocations a workgroup has: each takes keys of its own, and they meet at the end. */
+export type Parts = 1 | 2;
 
 /** The lowest score of a key that is not hidden: the next f32. */
 const lowest = "bitcast<f32>(0xff7ffffeu)";
-const threads = 64;
+const square = 64;
 
-const attentionBytes = (s: Sizes, t: AttentionTile): number =>
-  4 * (s.depth * (t.rows + 4) + Math.max(s.depth * (t.keys + 4), t.keys * (s.valueDepth + 4)) + t.keys * t.rows) +
-  16 * threads;
+function attentionBytes(s: Sizes, parts: Parts): number {
+  const keys = side * parts;
+  const staged = s.depth * (side + 4) + Math.max(s.depth * (keys + 4), keys * (s.valueDepth + 4));
+  return 4 * (staged + keys * side) + 16 * square * parts + (parts > 1 ? 4 * side : 0);
+}
 
-/** Does the tiled variant suit these sizes and the device? */
-export function tiledFits(s: Sizes, capabilities: Capabilities): boolean {
-  const t: AttentionTile = { rows: 32, keys: 32 };
+/** Workgroups from which on they fill a device by themselves. */
+const many = 512;
+
+/** Does the tiled variant suit these sizes and the device? With several squares in a workgroup where workgroups are few. */
+export function tiledFits(s: Sizes, capabilities: Capabilities, parts: Parts = 1): boolean {
+  const { maxComputeWorkgroupStorageSize: memory, maxComputeInvocationsPerWorkgroup: most } = capabilities.limits;
   return (
     s.depth % 4 === 0 &&
     s.valueDepth % 4 === 0 &&
     s.valueDepth <= 128 &&
     s.rows >= 8 &&
     s.keys >= 8 &&
-    attentionBytes(s, t) <= capabilities.limits.maxComputeWorkgroupStorageSize
+    square * parts <= most &&
+    (parts === 1 || (s.keys > side && s.lead.reduce((p, d) => p * d, Math.ceil(s.rows / side)) <= many)) &&
+    attentionBytes(s, parts) <= memory
   );
 }
 
@@ -46,8 +54,9 @@ export function tiledFits(s: Sizes, capabilities: Capabilities): boolean {
  * Attention by tiles (FlashAttention, Dao et al. 2022): scores of 32 queries × 32 keys in registers, their weights in
  * workgroup memory, an online softmax between the two products. K and V take turns in one piece of workgroup memory.
  */
-export function writeAttentionTiled(region: Region, capabilities: Capabilities): Kernel {
-  const t: AttentionTile = { rows: 32, keys: 32 };
+export function writeAttentionTiled(region: Region, capabilities: Capabilities, parts: Parts = 1): Kernel {
+  const t = { rows: side, keys: side * parts };
+  const threads = square * parts;
   const frame = openFrame(region, capabilities);
   const { e } = frame;
   const s = sizesOf(region.anchors[0] as Node);
@@ -60,8 +69,12 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   const nth = div(g, Math.max(1, all));
   const first = scale(s.causal ? sub(int(blocks - 1), nth) : nth, t.rows);
   const lead = unravel(mod(g, Math.max(1, all)), s.lead);
-  const tx = e.index("tx", 7, "lid % 8u");
-  const ty = e.index("ty", 7, "lid / 8u");
+  const [tx, ty] = [e.index("tx", 7, squareAt.x), e.index("ty", 7, squareAt.y)];
+  const part = parts > 1 ? e.index("part", parts - 1, `lid / ${square}u`) : int(0);
+  const kx = add(tx, scale(part, 8));
+  const kt = indexText(kx);
+  /** The first of the keys, or of the vectors of them, that the invocation's square has. */
+  const ofPart = (size: number): string => (parts > 1 ? `part * ${size}u + ` : "");
   const base = { dtype: "f32" as const, threads };
   const query = stage(frame, {
     ...base,
@@ -115,14 +128,14 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   for (let i = 0; i < 4; i++) declare(e, `s${i}`);
   e.open(`for (var d = 0u; d < ${s.depth}u; d++) {`);
   e.line(`let qd = sq[d * ${query.pitch}u + ty];`);
-  e.line(`let kd = sk[d * ${keys.pitch}u + tx];`);
+  e.line(`let kd = sk[d * ${keys.pitch}u + ${kt}];`);
   for (let i = 0; i < 4; i++) e.line(`s${i} = fma(vec4<f32>(qd.${"xyzw"[i]}), kd, s${i});`);
   e.close();
-  maskScores(e, s, mask, lead, add(first, scale(ty, 4)), add(origin, scale(tx, 4)));
-  e.line("peak[tx * 8u + ty] = vec4<f32>(hmax(s0), hmax(s1), hmax(s2), hmax(s3));");
+  maskScores(e, s, mask, lead, add(first, scale(ty, 4)), add(origin, scale(kx, 4)), t.keys);
+  e.line(`peak[(${kt}) * 8u + ty] = vec4<f32>(hmax(s0), hmax(s1), hmax(s2), hmax(s3));`);
   e.line("workgroupBarrier();");
   e.line("var highest = top;");
-  for (let i = 0; i < 8; i++) e.line(`highest = max(highest, peak[${i * 8}u + ty]);`);
+  for (let i = 0; i < 8; i++) e.line(`highest = max(highest, peak[${ofPart(64)}${i * 8}u + ty]);`);
   e.line("let keep = exp(top - highest);");
   for (let i = 0; i < 4; i++) {
     const c = "xyzw"[i];
@@ -132,7 +145,7 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   e.line("top = highest;");
   for (let c = 0; c < 4; c++) {
     const l = "xyzw"[c];
-    e.line(`weight[(tx * 4u + ${c}u) * 8u + ty] = vec4<f32>(p0.${l}, p1.${l}, p2.${l}, p3.${l});`);
+    e.line(`weight[((${kt}) * 4u + ${c}u) * 8u + ty] = vec4<f32>(p0.${l}, p1.${l}, p2.${l}, p3.${l});`);
   }
   values.store();
   e.line("workgroupBarrier();");
@@ -144,10 +157,10 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   out.forEach((row, i) => {
     for (const name of row) e.line(`${name} = ${name} * keep.${"xyzw"[i]};`);
   });
-  e.open(`for (var c = 0u; c < ${t.keys}u; c++) {`);
-  e.line("let w = weight[c * 8u + ty];");
+  e.open(`for (var c = 0u; c < ${side}u; c++) {`);
+  e.line(`let w = weight[(${ofPart(side)}c) * 8u + ty];`);
   for (let j = 0; j < columns; j++) {
-    e.line(`let v${j} = sk[c * ${values.pitch}u + min(tx + ${j * 8}u, ${s.valueDepth / 4 - 1}u)];`);
+    e.line(`let v${j} = sk[(${ofPart(side)}c) * ${values.pitch}u + min(tx + ${j * 8}u, ${s.valueDepth / 4 - 1}u)];`);
     for (let i = 0; i < 4; i++)
       e.line(`${(out[i] as string[])[j]} = fma(vec4<f32>(w.${"xyzw"[i]}), v${j}, ${(out[i] as string[])[j]});`);
   }
@@ -155,7 +168,25 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
   e.line("workgroupBarrier();");
   e.close();
 
-  e.line("peak[tx * 8u + ty] = sum;");
+  const kernel: KernelParts = {
+    ...{ variant: `attention_tile_${t.rows}x${side}${parts > 1 ? `_by${parts}` : ""}`, groups },
+    workgroupSize: [threads, 1, 1],
+    declarations: [
+      query.declaration,
+      `var<workgroup> sk: array<vec4<f32>, ${Math.max(keys.vectors, values.vectors)}>;`,
+      `var<workgroup> weight: array<vec4<f32>, ${t.keys * 8}>;`,
+      `var<workgroup> peak: array<vec4<f32>, ${threads}>;`,
+      ...(parts > 1 ? [`var<workgroup> lses: array<f32, ${side}>;`] : []),
+      "fn hmax(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }",
+      "fn hsum(v: vec4<f32>) -> f32 { return (v.x + v.y) + (v.z + v.w); }",
+    ],
+    workgroupBytes: attentionBytes(s, parts),
+  };
+  e.line(`peak[(${kt}) * 8u + ty] = sum;`);
+  if (parts > 1) {
+    meet(frame, s, { parts, lead, first, out, pitch: values.pitch, kt });
+    return closeFrame(frame, kernel);
+  }
   e.line("workgroupBarrier();");
   e.line("var total = vec4<f32>();");
   for (let i = 0; i < 8; i++) e.line(`total += peak[${i * 8}u + ty];`);
@@ -178,34 +209,100 @@ export function writeAttentionTiled(region: Region, capabilities: Capabilities):
       e.close();
     });
   });
-  return closeFrame(frame, {
-    variant: `attention_tile_${t.rows}x${t.keys}`,
-    workgroupSize: [threads, 1, 1],
-    groups,
-    declarations: [
-      query.declaration,
-      `var<workgroup> sk: array<vec4<f32>, ${Math.max(keys.vectors, values.vectors)}>;`,
-      `var<workgroup> weight: array<vec4<f32>, ${t.keys * 8}>;`,
-      `var<workgroup> peak: array<vec4<f32>, ${threads}>;`,
-      "fn hmax(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }",
-      "fn hsum(v: vec4<f32>) -> f32 { return (v.x + v.y) + (v.z + v.w); }",
-    ],
-    workgroupBytes: attentionBytes(s, t),
+  return closeFrame(frame, kernel);
+}
+
+/** What the squares of invocations have when they meet. */
+interface Meeting {
+  readonly parts: Parts;
+  readonly lead: readonly Index[];
+  readonly first: Index;
+  readonly out: readonly (readonly string[])[];
+  /** Vectors of a line of values in workgroup memory, which takes the sums. */
+  readonly pitch: number;
+  /** The invocation's vector of keys. */
+  readonly kt: string;
+}
+
+/** Sums of each square's keys become those of all, by the maxima that they are relative to; results are stored by whole rows. */
+function meet(frame: Frame, s: Sizes, { parts, lead, first, out, pitch, kt }: Meeting): void {
+  const { e } = frame;
+  const vectors = s.valueDepth / 4;
+  const parted = Array.from({ length: parts }, (_, p) => p);
+  e.line("if (tx == 0u) { weight[part * 8u + ty] = top; }");
+  e.line("workgroupBarrier();");
+  e.line("var best = weight[ty];");
+  for (const p of parted.slice(1)) e.line(`best = max(best, weight[${p * 8}u + ty]);`);
+  e.line("var total = vec4<f32>();");
+  for (const p of parted) {
+    const sums = Array.from({ length: 8 }, (_, i) => `peak[${p * 64 + i * 8}u + ty]`);
+    e.line(`total += (${sums.join(" + ")}) * exp(weight[${p * 8}u + ty] - best);`);
+  }
+  e.line("let share = exp(top - best) * select(1.0f / total, vec4<f32>(), total == vec4<f32>());");
+  out.forEach((row, i) => {
+    row.forEach((name, j) => {
+      const column = `tx + ${8 * j}u`;
+      const inside = 8 * j + 7 < vectors;
+      const guard = inside ? "" : `if (${column} < ${vectors}u) `;
+      const at = `sk[(part * ${side}u + ty * 4u + ${i}u) * ${pitch}u + ${inside ? column : `(${column}) % ${vectors}u`}]`;
+      e.line(`${guard}{ ${at} = ${name} * share.${"xyzw"[i]}; }`);
+    });
   });
+  if (s.node.results) {
+    e.line(lseText("best"));
+    e.open(`if (${kt} == 0u) {`);
+    for (let i = 0; i < 4; i++) e.line(`lses[ty * 4u + ${i}u] = lse.${"xyzw"[i]};`);
+    e.close();
+  }
+  e.line("workgroupBarrier();");
+  if (s.node.results) {
+    e.open(`if (lid < ${side}u) {`);
+    const r = add(first, e.index("own", side - 1, `lid % ${side}u`));
+    storeRow(frame, s, lead, r, "lses[own]");
+    e.close();
+  }
+  const units = side * vectors;
+  for (let from = 0; from < units; from += square * parts) {
+    const whole = from + square * parts <= units;
+    // Not `min`: what it is at most is not seen by WGSL's compilers, which then clamp.
+    const unit = e.index(e.fresh("unit"), units - 1, whole ? `lid + ${from}u` : `(lid + ${from}u) % ${units}u`);
+    const [own, column] = [div(unit, vectors), mod(unit, vectors)];
+    const row = add(first, own);
+    const guards = [
+      ...(whole ? [] : [`lid < ${units - from}u`]),
+      ...(row.max < s.rows ? [] : [`${indexText(row)} < ${s.rows}u`]),
+    ];
+    e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
+    const at = `(${indexText(own)}) * ${pitch}u + ${indexText(column)}`;
+    e.width = 4;
+    if (s.node.results) provideResult(frame, s.node, 1, e.let(`lses[${indexText(own)}]`, 1, "f32"));
+    const sum = parted.map((p) => `sk[${p * side * pitch}u + ${at}]`).join(" + ");
+    provideResult(frame, s.node, 0, e.let(sum, 4, "f32"));
+    const r = row.max < s.rows ? row : e.opaque(indexText(row), s.rows - 1, e.depth);
+    storeAt(frame, s, [...lead, r, add(scale(column, 4), lane(4))]);
+    e.width = 1;
+    e.close();
+  }
+}
+
+const lseText = (top: string): string =>
+  `let lse = select(${top} + log(total), vec4<f32>(bitcast<f32>(0x7f7fffffu)), total == vec4<f32>());`;
+
+function storeRow(frame: Frame, s: Sizes, lead: readonly Index[], r: Index, text: string, guard = ""): void {
+  const { e } = frame;
+  const tests = [...(guard ? [guard] : []), ...(r.max < s.rows ? [] : [`${indexText(r)} < ${s.rows}u`])];
+  e.open(tests.length ? `if (${tests.join(" && ")}) {` : "{");
+  e.width = 1;
+  const at = r.max < s.rows ? r : e.opaque(indexText(r), s.rows - 1, e.depth);
+  storeAside(frame, s, [...lead, at], { text, width: 1, dtype: "f32", depth: 0 });
+  e.close();
 }
 
 /** Each row's lse, stored by the first of the eight invocations that share it. */
 function writeStats(frame: Frame, s: Sizes, lead: readonly Index[], row: Index): void {
   const { e } = frame;
-  e.line("let lse = select(top + log(total), vec4<f32>(bitcast<f32>(0x7f7fffffu)), total == vec4<f32>());");
-  for (let i = 0; i < 4; i++) {
-    const r = add(row, int(i));
-    e.open(`if (tx == 0u${r.max < s.rows ? "" : ` && ${indexText(r)} < ${s.rows}u`}) {`);
-    e.width = 1;
-    const at = r.max < s.rows ? r : e.opaque(indexText(r), s.rows - 1, e.depth);
-    storeAside(frame, s, [...lead, at], { text: `lse.${"xyzw"[i]}`, width: 1, dtype: "f32", depth: 0 });
-    e.close();
-  }
+  e.line(lseText("top"));
+  for (let i = 0; i < 4; i++) storeRow(frame, s, lead, add(row, int(i)), `lse.${"xyzw"[i]}`, "tx == 0u");
 }
 
 function declare(e: Emitter, name: string): string {
@@ -221,6 +318,7 @@ function maskScores(
   lead: readonly Index[],
   row: Index,
   key: Index,
+  tile: number,
 ): void {
   const scaleBy = e.literal(s.scale, "f32").text;
   for (let i = 0; i < 4; i++) {
@@ -247,7 +345,7 @@ function maskScores(
     }
     const hidden: string[] = [];
     const position = `vec4<u32>(${indexText(key)}) + vec4<u32>(0u, 1u, 2u, 3u)`;
-    if (s.keys % 32 !== 0) hidden.push(`(${position}) >= vec4<u32>(${s.keys}u)`);
+    if (s.keys % tile !== 0) hidden.push(`(${position}) >= vec4<u32>(${s.keys}u)`);
     if (s.causal) hidden.push(`(${position}) > vec4<u32>(${indexText(add(r, int(s.offset)))})`);
     for (const h of hidden) e.line(`s${i} = select(s${i}, vec4<f32>(${masked}), ${h});`);
     // A mask of -inf counts as hidden; a NaN score is not below anything and stays.

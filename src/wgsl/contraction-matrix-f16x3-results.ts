@@ -1,7 +1,6 @@
 import { add, div, type Index, indexText, int, mod, scale } from "../ir/index-expr.ts";
-import { lanes, resultPitch, unit } from "./contraction-matrix.ts";
+import { lanes, type PairTile, resultPitch, stripsAtOnce, stripVectors, unit } from "../passes/matrix-tiles.ts";
 import { bias, top } from "./contraction-matrix-f16x3-scale.ts";
-import { type PairTile, stripsAtOnce, stripVectors } from "./contraction-matrix-f16x3-tile.ts";
 import type { Emitter } from "./emitter.ts";
 
 /** A subgroup's sums: matrices by name, and what was added to f32 sums in registers so far, by strip of 16 rows and turn. */

@@ -1,4 +1,4 @@
-import { lanes } from "./contraction-matrix.ts";
+import { lanes } from "../passes/matrix-tiles.ts";
 import type { StagedPair } from "./contraction-matrix-f16x3-stage.ts";
 import type { Emitter } from "./emitter.ts";
 

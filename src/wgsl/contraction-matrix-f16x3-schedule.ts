@@ -1,18 +1,12 @@
 import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { matrixFits, type PairTile, pairBytes, pairName, pairTiles } from "../passes/matrix-tiles.ts";
+import { quickest } from "../passes/product-tiles.ts";
 import { type Candidate, distinct } from "./candidate.ts";
 import { productOf } from "./contraction.ts";
-import { matrixThreads } from "./contraction-matrix.ts";
 import { writePairs } from "./contraction-matrix-f16x3.ts";
-import { type PairTile, pairBytes, pairName } from "./contraction-matrix-f16x3-tile.ts";
-
-/** Tiles from large to small; the first that gives the device enough workgroups is taken. */
-export const pairTiles: readonly PairTile[] = [
-  { m: 128, n: 128, k: 32, rows: 32, columns: 64, chunk: 256 },
-  { m: 64, n: 64, k: 64, rows: 32, columns: 32, chunk: 256 },
-  { m: 64, n: 64, k: 32, rows: 32, columns: 32, chunk: 256 },
-];
-const enoughGroups: readonly number[] = [90, 0, 0];
+import { addsUp } from "./contraction-matrix-sums.ts";
+import { ridesOn } from "./riders.ts";
 
 /**
  * The tiles by which a contraction of f32 is done as products of halves, the one that is taken without measurements first. None unless
@@ -22,13 +16,11 @@ export function pairCandidates(region: Region, capabilities: Capabilities): read
   const p = productOf(region);
   if (p.node.attrs.precision !== "f16x3" || p.node.type.dtype !== "f32" || region.uniform) return [];
   if (!capabilities.features.subgroupMatrix || capabilities.software) return [];
-  const { limits } = capabilities;
-  const groups = (t: PairTile): number => Math.ceil(p.m / t.m) * Math.ceil(p.n / t.n) * p.batches;
   const fits = (t: PairTile): boolean =>
-    pairBytes(t) <= limits.maxComputeWorkgroupStorageSize &&
-    matrixThreads(t) <= limits.maxComputeInvocationsPerWorkgroup &&
-    (p.parts.count === 1 || p.parts.depth % t.k === 0);
-  const chosen = pairTiles.find((t, i) => fits(t) && groups(t) >= (enoughGroups[i] as number));
+    matrixFits(t, pairBytes(t), capabilities.limits) &&
+    (p.parts.count === 1 || p.parts.depth % t.k === 0) &&
+    (["a", "b"] as const).every((side) => !ridesOn(region, side) || addsUp(t, side));
+  const chosen = quickest({ m: p.m, n: p.n, depth: p.parts.depth, count: p.batches }, pairTiles, fits)?.tile;
   if (!chosen) return [];
   const other = pairTiles.filter(fits);
   return distinct(

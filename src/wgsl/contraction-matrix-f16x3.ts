@@ -1,8 +1,18 @@
 import type { Region } from "../fuse/region.ts";
 import { add, div, type Index, indexText, int, mod, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import {
+  lanes,
+  matrixThreads,
+  type PairTile,
+  pairBytes,
+  pairName,
+  pairVectors,
+  subgroupsOf,
+  unit,
+} from "../passes/matrix-tiles.ts";
 import { operandIndex, productOf } from "./contraction.ts";
-import { lanes, matrixThreads, placeOf, subgroupsOf, unit } from "./contraction-matrix.ts";
+import { eachBlock, placeOf } from "./contraction-matrix.ts";
 import { keepPairs, pairResults, storePairs } from "./contraction-matrix-f16x3-results.ts";
 import {
   declareExponents,
@@ -12,7 +22,6 @@ import {
   writeScales,
 } from "./contraction-matrix-f16x3-scale.ts";
 import { type StagedPair, stagePairs } from "./contraction-matrix-f16x3-stage.ts";
-import { type PairTile, pairBytes, pairName, pairVectors } from "./contraction-matrix-f16x3-tile.ts";
 import { halfSums } from "./contraction-matrix-sums.ts";
 import { finisher } from "./contraction-tiled.ts";
 import type { Emitter } from "./emitter.ts";
@@ -98,7 +107,17 @@ export function writePairs(region: Region, capabilities: Capabilities, t: PairTi
       const at = add(first, scale(e.index("next", steps - 1, "step + 1u"), t.k));
       for (const s of sides) s.staged.load(s.at, at);
     });
-  multiplyPairs(e, { array, acc: results.acc, left, right, second: 2 * left.vectors, rowAt, colAt, depth: t.k });
+  multiplyPairs(e, {
+    array,
+    acc: results.acc,
+    left,
+    right,
+    second: 2 * left.vectors,
+    rowAt,
+    colAt,
+    depth: t.k,
+    looped: t.looped ?? false,
+  });
   if (steps > 1) within(next, () => writePeaks(e, [left, right]));
   barrier();
   if (chunks > 1)
@@ -136,6 +155,7 @@ interface Multiplied {
   readonly rowAt: Index;
   readonly colAt: Index;
   readonly depth: number;
+  readonly looped: boolean;
 }
 
 /** Neighbouring products have sums of different names: a matrix unit need not wait for the one before. */
@@ -145,15 +165,14 @@ function multiplyPairs(e: Emitter, m: Multiplied): void {
     const type = `subgroup_matrix_${kind}<f16, ${unit}, ${unit}>`;
     return `subgroupMatrixLoad<${type}, ${major}>(&${m.array}, ${indexText(at)}, ${s.pitch}u)`;
   };
-  for (let k = 0; k < m.depth; k += unit) {
-    e.open("{");
+  eachBlock(e, m.depth, m.looped, (place) => {
     m.acc.forEach((_, i) => {
-      const at = m.left.block(add(m.rowAt, int(i * unit)), k);
+      const at = place(m.left, add(m.rowAt, int(i * unit)));
       e.line(`let a${i} = ${load("left", m.left, at)};`);
       e.line(`let la${i} = ${load("left", m.left, add(at, int(m.left.vectors)))};`);
     });
     m.acc[0]?.forEach((_, j) => {
-      const at = add(m.right.block(add(m.colAt, int(j * unit)), k), int(m.second));
+      const at = add(place(m.right, add(m.colAt, int(j * unit))), int(m.second));
       e.line(`let b${j} = ${load("right", m.right, at)};`);
       e.line(`let lb${j} = ${load("right", m.right, add(at, int(m.right.vectors)))};`);
       for (const [a, b] of [
@@ -166,6 +185,5 @@ function multiplyPairs(e: Emitter, m: Multiplied): void {
         });
       }
     });
-    e.close();
-  }
+  });
 }

@@ -1,5 +1,6 @@
 import type { Side } from "../fuse/riders.ts";
 import { add, type Index, indexText, scale } from "../ir/index-expr.ts";
+import { type MatrixTile, matrixThreads, type PairTile } from "../passes/matrix-tiles.ts";
 import type { StagedHalves } from "./contraction-matrix-stage.ts";
 import type { Frame } from "./kernel.ts";
 import { writeFourSums } from "./riders.ts";
@@ -36,6 +37,15 @@ export interface SummedTile {
 const wide = (a: string, b: string): string => `vec4<f32>(unpack2x16float(${a}), unpack2x16float(${b}))`;
 const float = (text: string): string => `bitcast<vec4<f32>>(${text})`;
 const bits = (text: string): string => `bitcast<vec4<u32>>(${text})`;
+
+/** Whether invocations can share the sums of a side's tile evenly, whichever way its lines lie. */
+export function addsUp(t: MatrixTile | PairTile, side: Side): boolean {
+  const size = side === "a" ? t.m : t.n;
+  const threads = matrixThreads(t);
+  const evenly = (units: number, among: number): boolean => among % units === 0 && among >= units;
+  const inLines = evenly(size, threads) && (t.k / 8) % (threads / size) === 0;
+  return evenly(size / 8, threads) && t.k % (threads / (size / 8)) === 0 && inLines;
+}
 
 /** An invocation adds up a share of each tile; at the end the shares meet in workgroup memory. */
 export const halfSums = (frame: Frame, t: SummedTile): HalfSums =>

@@ -1,6 +1,16 @@
 import type { Region } from "../fuse/region.ts";
-import { add, div, type Index, indexText, int, mod, scale, unravel } from "../ir/index-expr.ts";
+import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import {
+  lanes,
+  type MatrixTile,
+  matrixName,
+  matrixThreads,
+  resultPitch,
+  stripVectors,
+  subgroupsOf,
+  unit,
+} from "../passes/matrix-tiles.ts";
 import { operandIndex, type Product, productOf } from "./contraction.ts";
 import { halfOperand, type StagedHalves, stageHalves } from "./contraction-matrix-stage.ts";
 import { halfSums } from "./contraction-matrix-sums.ts";
@@ -9,39 +19,8 @@ import type { Emitter } from "./emitter.ts";
 import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
 import { ridesOn } from "./riders.ts";
 
-/** A workgroup computes m × n elements, k at a time, and each of its subgroups rows × columns of them. */
-export interface MatrixTile {
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly rows: number;
-  readonly columns: number;
-  /** Halves between lines of staged operands: with 8, lines of 16 rows lie in different banks. */
-  readonly pad?: number;
-  /** Loads the next tile into registers while this one is multiplied. Default true. */
-  readonly prefetch?: boolean;
-  /** Rows of tiles that are computed together, so that what they read stays in the cache. Default 1. */
-  readonly band?: number;
-}
-
-/** Lanes of the subgroups, and rows, columns and depth of the matrices that devices of this capability have. */
-export const lanes = 32;
-export const unit = 16;
-
-export const subgroupsOf = (t: Omit<MatrixTile, "prefetch">): number => (t.m / t.rows) * (t.n / t.columns);
-export const matrixName = (t: MatrixTile): string => `matrix_${t.m}x${t.n}x${t.k}`;
-export const matrixThreads = (t: MatrixTile): number => subgroupsOf(t) * lanes;
-
-/** Vectors between lines of results in workgroup memory: of four f32, two vectors apart. */
-export const resultPitch = (t: Pick<MatrixTile, "columns">): number => t.columns / 4 + 2;
-const resultVectors = (t: MatrixTile): number => subgroupsOf(t) * unit * resultPitch(t);
-
-/** The most workgroup memory that the tile takes, whichever way its operands lie. */
-export function matrixBytes(t: MatrixTile): number {
-  const pad = t.pad ?? 8;
-  const side = (size: number): number => Math.max(size * (t.k + pad), t.k * (size + pad)) / 8;
-  return 16 * Math.max(side(t.m) + side(t.n), resultVectors(t));
-}
+/** Rows of tiles in a band. */
+const bands = [16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
 
 /**
  * Product of halves by subgroup matrices, summed in f32. Both operands are staged in workgroup memory as they lie; results go
@@ -58,7 +37,7 @@ export function writeMatrix(region: Region, capabilities: Capabilities, t: Matri
   const threads = matrixThreads(t);
   const g = e.index("g", Math.max(0, groups - 1), "group");
   const batch = unravel(div(g, tilesM * tilesN), p.batch);
-  const place = placeOf(g, tilesM, tilesN, t.band ?? 1);
+  const place = placeOf(g, tilesM, tilesN, t.band ?? (bands.find((b) => tilesM % b === 0) as number));
   const tileM = scale(place.m, t.m);
   const tileN = scale(place.n, t.n);
   const sg = e.index("sg", subgroupsOf(t) - 1, `lid / ${lanes}u`);
@@ -106,7 +85,17 @@ export function writeMatrix(region: Region, capabilities: Capabilities, t: Matri
   const multiply = (): void => {
     for (const s of sumsA) s.add("0u");
     for (const s of sumsB) s.add(`${left.vectors}u`);
-    multiplyTile(e, { array, acc, left, right, second: left.vectors, rowAt, colAt, depth: t.k });
+    multiplyTile(e, {
+      array,
+      acc,
+      left,
+      right,
+      second: left.vectors,
+      rowAt,
+      colAt,
+      depth: t.k,
+      looped: t.looped ?? false,
+    });
   };
   const steps = Math.ceil(depth / t.k);
   writeSteps(e, { steps, prefetch: t.prefetch ?? true, load, store, multiply });
@@ -116,7 +105,7 @@ export function writeMatrix(region: Region, capabilities: Capabilities, t: Matri
   }
 
   storeResults(frame, p, t, { array, acc, batch, tileM, tileN, rowAt, colAt, sg, tilesM, tilesN });
-  const vectors = Math.max(left.vectors + right.vectors, resultVectors(t));
+  const vectors = Math.max(left.vectors + right.vectors, stripVectors(t));
   return closeFrame(frame, {
     variant: matrixName(t),
     workgroupSize: [threads, 1, 1],
@@ -143,18 +132,18 @@ interface Steps {
   multiply(): void;
 }
 
-/** The loop over the depth. After it nobody reads what was staged. */
+/** The loop over the depth. The next tile is on its way before the first barrier. After the loop nobody reads what was staged. */
 function writeSteps(e: Emitter, s: Steps): void {
   if (s.prefetch) s.load(int(0));
   e.open(`for (var step = 0u; step < ${s.steps}u; step++) {`, ["step"]);
   if (!s.prefetch) s.load(e.index("now", s.steps - 1, "step"));
   s.store();
-  e.line("workgroupBarrier();");
   if (s.prefetch && s.steps > 1) {
     e.open(`if (step + 1u < ${s.steps}u) {`);
     s.load(e.index("next", s.steps - 1, "step + 1u"));
     e.close();
   }
+  e.line("workgroupBarrier();");
   s.multiply();
   e.line("workgroupBarrier();");
   e.close();
@@ -170,6 +159,7 @@ interface Multiplied {
   readonly rowAt: Index;
   readonly colAt: Index;
   readonly depth: number;
+  readonly looped: boolean;
 }
 
 function multiplyTile(e: Emitter, m: Multiplied): void {
@@ -178,19 +168,36 @@ function multiplyTile(e: Emitter, m: Multiplied): void {
     const type = `subgroup_matrix_${kind}<f16, ${unit}, ${unit}>`;
     return `subgroupMatrixLoad<${type}, ${major}>(&${m.array}, ${indexText(at)}, ${s.pitch}u)`;
   };
-  for (let k = 0; k < m.depth; k += unit) {
-    e.open("{");
+  eachBlock(e, m.depth, m.looped, (place) => {
     m.acc.forEach((_, i) => {
-      const at = m.left.block(add(m.rowAt, int(i * unit)), k);
-      e.line(`let a${i} = ${load("left", m.left, at)};`);
+      e.line(`let a${i} = ${load("left", m.left, place(m.left, add(m.rowAt, int(i * unit))))};`);
     });
     m.acc[0]?.forEach((_, j) => {
-      const at = add(m.right.block(add(m.colAt, int(j * unit)), k), int(m.second));
+      const at = add(place(m.right, add(m.colAt, int(j * unit))), int(m.second));
       e.line(`let b${j} = ${load("right", m.right, at)};`);
       m.acc.forEach((row, i) => {
         e.line(`${row[j]} = subgroupMatrixMultiplyAccumulate(a${i}, b${j}, ${row[j]});`);
       });
     });
+  });
+}
+
+type Lines = Pick<StagedHalves, "along" | "pitch" | "block">;
+
+/** Writes what is done with every 16 of a tile's depth; `place` tells the vector at which an operand's block begins at a place of its outer axis. */
+export function eachBlock(
+  e: Emitter,
+  depth: number,
+  looped: boolean,
+  body: (place: (s: Lines, outer: Index) => Index) => void,
+): void {
+  const blocks = depth / unit;
+  const i = variable("i", blocks - 1);
+  for (let k = 0; k < (looped ? unit : depth); k += unit) {
+    e.open(looped ? `for (var i = 0u; i < ${blocks}u; i++) {` : "{", looped ? ["i"] : []);
+    body((s, outer) =>
+      looped ? add(s.block(outer, 0), scale(i, s.along === "inner" ? unit / 8 : unit * s.pitch)) : s.block(outer, k),
+    );
     e.close();
   }
 }

@@ -90,7 +90,7 @@ function tileFits(t: Tile, region: Region, capabilities: Capabilities, p: Produc
 
 function chooseTile(region: Region, capabilities: Capabilities, p: Product): Tile | undefined {
   const fits = (t: Tile): boolean => tileFits(t, region, capabilities, p);
-  if (!region.uniform) return quickest({ m: p.m, n: p.n, depth: p.parts.depth, count: p.batches }, fits)?.tile;
+  if (!region.uniform) return quickest({ m: p.m, n: p.n, depth: p.parts.depth, count: p.batches }, tiles, fits)?.tile;
   const groups = (t: Tile): number => Math.ceil(p.m / t.m) * Math.ceil(p.n / t.n) * p.batches;
   // The results of odd rows are stored one by one: texts that are shipped as they are stay short by the smallest tile.
   const enough = always(region, p.n % 4 === 0) ? enoughGroups : [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0];

@@ -4,6 +4,7 @@ import { coefOf, dependsOn, type Index, indexText, int, ravel, substitute, varia
 import { count } from "../ir/ndarray.ts";
 import { HelperSet } from "../ir/ops/helpers.ts";
 import { rowOf } from "../ir/ops.ts";
+import { shownAt } from "./masks.ts";
 import { producers } from "./producers.ts";
 import { type Binding, type Storage, typeOf } from "./storage.ts";
 
@@ -45,6 +46,8 @@ export const shapeOf = (n: Node): readonly number[] => n.type.shape as readonly 
 export class Emitter {
   readonly storage: Storage;
   readonly helpers: HelperSet;
+  /** May the text follow from where in a tensor an index can be? */
+  folds = true;
   /** Lanes of the vectors being computed. */
   width = 1;
   /** The lane being computed while vectors are written lane by lane. */
@@ -64,6 +67,7 @@ export class Emitter {
   inFunction(params: readonly string[]): Emitter {
     const inner = new Emitter(this.storage, this.module);
     for (const [node, binding] of this.buffers) inner.bind(node, binding);
+    inner.folds = this.folds;
     for (const name of params) (inner.blocks[0] as Block).vars.add(name);
     return inner;
   }
@@ -225,6 +229,8 @@ export class Emitter {
     const row = rowOf(node.op);
     if (row.elementwise) {
       const shape = shapeOf(node);
+      const shown = this.folds ? shownAt(node, index) : undefined;
+      if (shown) return this.value(shown, index.slice(shape.length - shown.type.shape.length));
       const args = node.args.map((a) => {
         const skip = shape.length - a.type.shape.length;
         return this.value(a, index.slice(skip));

@@ -4,7 +4,7 @@ import type { Node } from "../ir/graph.ts";
 import { type Index, ravel } from "../ir/index-expr.ts";
 import { elements } from "./emitter.ts";
 import { indexFor } from "./kernel.ts";
-import type { RowWriter } from "./row.ts";
+import type { RowWriter } from "./row-parts.ts";
 
 const transcendental = new Set([
   "exp",

@@ -57,6 +57,7 @@ export function openFrame(region: Region, capabilities: Capabilities): Frame {
   const outputs = new Map<Node, Binding>();
   const inPlace = new Map<Node, Node>();
   const uniform = region.uniform !== undefined;
+  e.folds = !uniform;
   slotsOf(region).forEach(({ input, output, access, part, anywhere }, i) => {
     const n = (input ?? output) as Node;
     const binding =

@@ -54,6 +54,30 @@ export function packedAlong(frame: Pick<Frame, "region">, operand: Node, at: At,
   return undefined;
 }
 
+/** Where the words of a block of K begin. */
+export const wordsAt = (frame: Frame, packed: Packed, operand: Node, at: At, block: Index): Index =>
+  leaves(frame, operand, at(scale(block, packed.unit))).get(packed.words) as Index;
+
+/** Four words that were loaded, and where they begin. */
+export interface Loaded {
+  readonly begin: Index;
+  readonly value: Value;
+}
+
+/** Reads of the words become components of what was loaded, until they are withdrawn. */
+export function provideWords({ e }: Frame, words: Node, loaded: readonly Loaded[]): void {
+  const binding = e.boundTo(words) as Binding;
+  e.provide(words, (index): Value => {
+    const offset = ravel(index, shapeOf(words));
+    for (const { begin, value } of loaded) {
+      const along = sub(offset, begin);
+      if (isInt(along) && along.base >= 0 && along.base < 4)
+        return { ...value, text: `${value.text}.${"xyzw"[along.base]}`, width: 1 };
+    }
+    return e.let(e.storage.load(binding, offset, 1), 1, words.type.dtype);
+  });
+}
+
 /** Blocks whose words are under way at the same time, and vectors of all columns together: more leave registers. */
 const ahead = 3;
 const mostVectors = 8;
@@ -83,8 +107,7 @@ export class Ahead {
     const { e } = frame;
     const rounds = Math.max(1, Math.min(ahead, Math.floor(mostVectors / (at.length * products))));
     this.#columns = at.map((index) => {
-      const begin = (block: Index): Index =>
-        leaves(frame, operand, index(scale(block, packed.unit))).get(packed.words) as Index;
+      const begin = (block: Index): Index => wordsAt(frame, packed, operand, index, block);
       const names = Array.from({ length: Math.min(rounds, Math.ceil(this.#blocks / share)) }, (_, i) => {
         const name = e.fresh("words");
         e.line(`var ${name} = ${this.#load(begin, `part + ${i * share}u`)};`);
@@ -104,9 +127,7 @@ export class Ahead {
   /** In the loop over blocks `k`: reads of the words become components of what was loaded; the next loads begin. */
   take(k: string): void {
     const { e } = this.#frame;
-    const { words } = this.#packed;
-    const binding = e.boundTo(words) as Binding;
-    const dtype = words.type.dtype;
+    const { dtype } = this.#packed.words.type;
     const own = this.#columns.map(({ begin, names }) => {
       const value = e.let(names[0] as string, 4, dtype);
       names.slice(1).forEach((name, i) => {
@@ -117,15 +138,7 @@ export class Ahead {
     this.#columns.forEach(({ begin, names }) => {
       e.line(`${names.at(-1)} = ${this.#load(begin, `${k} + ${names.length * this.#share}u`)};`);
     });
-    e.provide(words, (index): Value => {
-      const offset = ravel(index, shapeOf(words));
-      for (const { begin, value } of own) {
-        const along = sub(offset, begin);
-        if (isInt(along) && along.base >= 0 && along.base < 4)
-          return { ...value, text: `${value.text}.${"xyzw"[along.base]}`, width: 1 };
-      }
-      return e.let(e.storage.load(binding, offset, 1), 1, dtype);
-    });
+    provideWords(this.#frame, this.#packed.words, own);
   }
 
   /** Reads of the words are loads again. */
@@ -135,7 +148,7 @@ export class Ahead {
 }
 
 /** A factor of an operand that is the same for all of a unit along K, and what it multiplies, with their indices. */
-interface Factored {
+export interface Factored {
   readonly factor: Node;
   readonly factorAt: readonly Index[];
   readonly rest: Node;

@@ -24,7 +24,7 @@ export interface Walk {
 const wide = (v: Value, type: string): string => (v.width === 4 ? v.text : `${type}(${v.text})`);
 
 /** Text of `c` plus the inner product of two vectors, by fused steps for floats. */
-function innerProduct({ frame }: Walk, dtype: string, a: string, b: string, c: string): string {
+export function innerProduct({ frame }: Pick<Walk, "frame">, dtype: string, a: string, b: string, c: string): string {
   if (dtype !== "f32" && dtype !== "f16") return `${c} + dot(${a}, ${b})`;
   const name = frame.e.declare(
     "inner product",

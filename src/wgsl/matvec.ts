@@ -1,19 +1,21 @@
 import { fewRows } from "../fuse/prologue.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
+import { add, div, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { always, settled } from "./agree.ts";
-import type { Candidate } from "./candidate.ts";
+import { type Candidate, distinct } from "./candidate.ts";
 import { vectorsAlong } from "./contiguity.ts";
 import { operandIndex, type Product, productOf } from "./contraction.ts";
-import { type Emitter, lane, type Value } from "./emitter.ts";
-import { closeFrame, type Frame, type Kernel, openFrame, writeAt } from "./kernel.ts";
+import { type Emitter, lane } from "./emitter.ts";
+import { closeFrame, type Frame, type Kernel, openFrame } from "./kernel.ts";
+import { type BlockSchedule, blockSchedules, writeBlocks } from "./matvec-blocks.ts";
+import { finish } from "./matvec-finish.ts";
 import { prologueOf, type Staged, writePrologue } from "./matvec-prologue.ts";
 import { type ColumnSchedule, columnSchedule, type DepthSchedule, depthSchedule } from "./matvec-schedule.ts";
-import { updatesOf, writeUpdates } from "./matvec-updates.ts";
+import { updatesOf } from "./matvec-updates.ts";
 import { prefetchWords, unitOf, walkColumns, walkDepth } from "./matvec-walk.ts";
-import { ridesOn, writeSums } from "./riders.ts";
+import { ridesOn } from "./riders.ts";
 import { typeOf } from "./storage.ts";
 
 /** Must the region be computed by this kernel: does it hold what no other one computes? */
@@ -59,11 +61,18 @@ function liesAlongK(region: Region, p: Product): boolean {
 function writeMatvec(
   region: Region,
   capabilities: Capabilities,
-  given: { readonly depth?: DepthSchedule; readonly columns?: Omit<ColumnSchedule, "width"> } = {},
+  given: {
+    readonly depth?: DepthSchedule;
+    readonly columns?: Omit<ColumnSchedule, "width">;
+    readonly blocks?: BlockSchedule;
+  } = {},
 ): Kernel {
   const frame = openFrame(region, capabilities);
   const products = productsOf(region);
   const [p] = products as [Product];
+  const blocks =
+    given.blocks ?? (given.depth || capabilities.software ? undefined : blockSchedules(frame, products)[0]);
+  if (blocks) return writeBlocks(frame, products, blocks);
   const alongK = liesAlongK(region, p);
   return alongK
     ? writeAlongDepth(frame, products, { ...depthSchedule(frame, products, unitOf(frame, p)), ...given.depth })
@@ -115,15 +124,19 @@ export function matvecCandidates(region: Region, capabilities: Capabilities): re
   if (region.uniform || halfWords) return [usual];
   const most = capabilities.limits.maxComputeInvocationsPerWorkgroup;
   if (liesAlongK(region, p))
-    return [
+    return distinct([
       usual,
+      ...blockSchedules({ region, capabilities }, productsOf(region)).map((s) => ({
+        name: `matvec_b_${s.teams}x${s.columns}x${s.together}`,
+        write: () => writeMatvec(region, capabilities, { blocks: s }),
+      })),
       ...depths
         .filter(([threads, lanes, rows]) => threads <= most && lanes <= threads && rows <= p.n)
         .map(([threads, lanes, rows]) => ({
           name: `matvec_k_${threads}x${lanes}x${rows}`,
           write: () => writeMatvec(region, capabilities, { depth: { threads, lanes, rows } }),
         })),
-    ];
+    ]);
   return [
     usual,
     ...widths
@@ -184,34 +197,6 @@ function meet(e: Emitter, value: string, share: number, stride: number): string 
   // The next sums take this one's place.
   e.line("workgroupBarrier();");
   return name;
-}
-
-/** Stores all that follows from the products at the column(s) of an invocation, row by row. */
-function finish(
-  frame: Frame,
-  products: readonly Product[],
-  batch: readonly Index[],
-  column: Index,
-  totals: readonly (readonly string[])[],
-): void {
-  const { e } = frame;
-  const [p] = products as [Product];
-  const dtype = p.node.type.dtype;
-  const value = (text: string): Value => ({ text, width: e.width, dtype, depth: e.depth });
-  const rows = totals[0]!.length;
-  for (let i = 0; i < rows; i++) {
-    if (i === p.m) {
-      writeSums(frame, "b", column, value(totals[0]![i] as string));
-      continue;
-    }
-    products.forEach(({ node }, t) => {
-      const v = value(totals[t]![i] as string);
-      e.provide(node, () => v);
-    });
-    const at = [...batch, int(i), column];
-    writeAt(frame, p.outputs, at);
-    writeUpdates(frame, at);
-  }
 }
 
 function writeAlongDepth(frame: Frame, products: readonly Product[], s: DepthSchedule): Kernel {

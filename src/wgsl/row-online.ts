@@ -3,13 +3,16 @@ import type { Index } from "../ir/index-expr.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { crossInvocations } from "./cross.ts";
 import type { Emitter, Value } from "./emitter.ts";
-import type { RowWriter } from "./row.ts";
+import { type Mask, maskOf } from "./masks.ts";
+import type { RowWriter } from "./row-parts.ts";
 import { typeOf } from "./storage.ts";
 
 /** A sum over a row that depends on the row's maximum. */
 interface Dependent {
   readonly node: Node;
-  /** Of where(place = this number, x - max, 0), place being the number of a column; without it, of exp(x - max). */
+  /** exp(x - max), which it is of, or */
+  readonly power?: Node;
+  /** of where(place = this number, x - max, 0), place being the number of a column. */
   readonly place?: Node;
 }
 
@@ -18,29 +21,44 @@ export interface Online {
   readonly max: Node;
   /** What the maximum is of. */
   readonly x: Node;
+  /** Columns of x that count: in others it is -inf. */
+  readonly columns: number;
   readonly sums: readonly Dependent[];
 }
 
 /**
  * The maximum of x and sums of exp(x - max), where two levels of reductions are that and nothing else: they need one pass
- * over the row (Milakov and Gimelshein, Online normalizer calculation for softmax, 2018).
+ * over the row (Milakov and Gimelshein, Online normalizer calculation for softmax, 2018). All may leave out the last elements of
+ * each row.
  */
 export function onlineOf(first: readonly Node[], second: readonly Node[] | undefined): Online | undefined {
   const [max] = first as [Node];
   const x = max.args[0] as Node;
   if (first.length !== 1 || max.op !== "reduceMax" || x.type.dtype !== "f32" || !second) return undefined;
-  const sums = second.map((n) => dependent(n, max, x));
-  return sums.every((s) => s !== undefined) && sums.some((s) => !s.place) ? { max, x, sums } : undefined;
+  const mask = maskOf(x);
+  const most = x.type.shape.at(-1) as number;
+  const columns = mask && isConst(mask.fill, Number.NEGATIVE_INFINITY) ? mask.columns : most;
+  const own = columns < most ? (mask as Mask).inner : x;
+  if (columns < most && String(max.attrs.axes) !== String(x.type.shape.length - 1)) return undefined;
+  const sums = second.map((n) => dependent(n, max, own, columns));
+  return sums.every((s) => s !== undefined) && sums.some((s) => s.power) ? { max, x, columns, sums } : undefined;
 }
 
-function dependent(node: Node, max: Node, x: Node): Dependent | undefined {
-  const [of] = node.args as [Node];
+const isConst = (n: Node, value: number): boolean => n.op === "const" && n.attrs.value === value;
+
+function dependent(node: Node, max: Node, x: Node, columns: number): Dependent | undefined {
+  let [of] = node.args as [Node];
   if (node.op !== "sum" || node.type.dtype !== "f32") return undefined;
+  const mask = maskOf(of);
+  const masked = mask !== undefined && mask.columns === columns && isConst(mask.fill, 0);
+  if (columns < (x.type.shape.at(-1) as number) && !masked) return undefined;
+  if (masked) of = mask.inner;
   const [a, b, c] = of.args as [Node, Node, Node];
-  if (of.op === "exp") return isCentred(a, max, x) ? { node } : undefined;
-  if (of.op !== "where" || a.op !== "equal" || !isCentred(b, max, x)) return undefined;
-  const place = placeIn(a, max);
-  return place && c.op === "const" && c.attrs.value === 0 ? { node, place } : undefined;
+  if (of.op === "exp") return isCentred(a, max, x) ? { node, power: of } : undefined;
+  if (of.op !== "where" || !isCentred(b, max, x)) return undefined;
+  // Of rows that were made longer the last elements repeat.
+  const place = placeIn(a.op === "pad" && a.attrs.mode === "edge" && masked ? (a.args[0] as Node) : a, max);
+  return place && isConst(c, 0) ? { node, place } : undefined;
 }
 
 /** Is `n` x - max? */
@@ -52,6 +70,7 @@ const behindViews = (n: Node): Node =>
 
 /** What the number along the reduced axis is compared with, where that is one number a row. */
 function placeIn(equal: Node, max: Node): Node | undefined {
+  if (equal.op !== "equal") return undefined;
   const [axis, ...others] = max.attrs.axes as readonly number[];
   const rank = (max.args[0] as Node).type.shape.length;
   const iota = equal.args.find((n) => n.op === "iota" && n.attrs.axis === axis && n.type.shape.length === rank);
@@ -75,25 +94,14 @@ const powerText = (name: string, type: string, i32: string): string =>
     "}",
   ].join("\n");
 
-const power = (e: Emitter, text: string, width: number): Value => {
+/** e^x of a text, for x up to 0. */
+export const power = (e: Emitter, text: string, width: number): Value => {
   const [type, i32] = [typeOf("f32", width), typeOf("i32", width)];
   const name = e.declare(`power ${type}`, (name) => powerText(name, type, i32));
   return e.let(`${name}(${text})`, width, "f32");
 };
 
-/** The powers are what outputs read of them too. */
-export function providePowers(e: Emitter, { sums }: Online): void {
-  for (const { node, place } of sums) {
-    const [of] = node.args as [Node];
-    if (place) continue;
-    e.provide(of, (index) => {
-      const { text, width } = e.value(of.args[0] as Node, index);
-      return power(e, text, width);
-    });
-  }
-}
-
-/** The state of one pass: each lane has a maximum of its own, which its sum of powers is relative to. */
+/** The state of one pass: each invocation has a maximum of its own, which its sums of powers, one a lane, are relative to. */
 export class OnlineState {
   readonly #online: Online;
   readonly #e: Emitter;
@@ -101,8 +109,11 @@ export class OnlineState {
   readonly #max: string;
   readonly #bits: string;
   readonly #sum: string;
+  readonly #picked: ReadonlyMap<Node, Picked>;
 
-  constructor(online: Online, e: Emitter, width: number) {
+  /** `at` reads a node at a column. */
+  constructor(online: Online, w: RowWriter, width: number, at: (n: Node, col: Index) => Value) {
+    const { e } = w.frame;
     this.#online = online;
     this.#e = e;
     this.#width = width;
@@ -111,83 +122,93 @@ export class OnlineState {
       e.line(`var ${name} = ${start};`);
       return name;
     };
-    this.#max = declare("top", e.literal(Number.NEGATIVE_INFINITY, "f32", width).text);
+    this.#max = declare("top", e.literal(Number.NEGATIVE_INFINITY, "f32").text);
     this.#bits = declare("bits", `${typeOf("u32", width)}()`);
     this.#sum = declare("acc", `${typeOf("f32", width)}()`);
+    // Before anything is written, in whose place it may be; and early, since one load waits for another.
+    e.width = 1;
+    const pick = (s: Dependent) => (s.place ? [[s.node, this.#pick(w, s.place, at)] as const] : []);
+    this.#picked = new Map(online.sums.flatMap(pick));
+    e.width = width;
   }
 
-  /** Takes several steps of a row. */
-  take(xs: readonly Value[]): void {
+  /** Takes several steps of a row. Returns their powers, and the number that these are relative to. */
+  take(xs: readonly Value[]): { readonly powers: readonly string[]; readonly base: string } {
     const e = this.#e;
     const width = this.#width;
     const u32 = typeOf("u32", width);
     const texts = xs.map((v) => (v.width === width ? v.text : `${typeOf("f32", width)}(${v.text})`));
     const most = (first: string, list: readonly string[]): string => list.reduce((a, b) => `max(${a}, ${b})`, first);
-    const next = e.let(most(this.#max, texts), width, "f32").text;
+    const [first, ...others] = texts as [string, ...string[]];
+    const own = e.let(most(first, others), width, "f32").text;
+    const next = e.let(most(this.#max, this.#lanes(own)), 1, "f32").text;
     const magnitudes = texts.map((t) => `bitcast<${u32}>(${t}) & ${u32}(0x7fffffffu)`);
     e.line(`${this.#bits} = ${most(this.#bits, magnitudes)};`);
-    const base = this.#finite(next, width);
-    const scale = this.#power(`${this.#finite(this.#max, width)} - ${base}`, width);
+    const base = this.#finite(next);
+    const scale = this.#power(`${this.#finite(this.#max)} - ${base}`, 1);
     const powers = texts.map((t) => this.#power(`${t} - ${base}`, width));
     e.line(`${this.#sum} = ${this.#sum} * ${scale} + (${powers.join(" + ")});`);
     e.line(`${this.#max} = ${next};`);
+    return { powers, base };
   }
 
-  /** The row's results, over lanes and over the invocations that share it. `at` reads a node at a column. */
-  finish(w: RowWriter, at: (n: Node, col: Index) => Value): Map<Node, Value> {
+  /**
+   * The row's results, over lanes and over the invocations that share it, and how powers relative to another number become
+   * those of the row.
+   */
+  finish(w: RowWriter): { readonly results: Map<Node, Value>; readonly factor: (base: string) => string } {
     const e = this.#e;
     const width = this.#width;
-    const { max, x, sums } = this.#online;
-    // Before anything is written: the results may be in the place of what is read.
-    const picked = new Map(sums.flatMap((s) => (s.place ? [[s.node, this.#pick(w, s.place, x, at)] as const] : [])));
-    const nan = e.literal(Number.NaN, "f32", width).text;
-    e.line(`${this.#max} = select(${this.#max}, ${nan}, ${this.#bits} > ${typeOf("u32", width)}(0x7f800000u));`);
-    const lanes = Array.from({ length: width }, (_, l) => (width === 1 ? "" : `.${"xyzw"[l]}`));
-    const across = (texts: readonly string[], acc: Accumulator): string => {
-      const own = this.#join(texts, acc);
-      return ((w.s.threads > 1 ? crossInvocations(w, acc, [own]) : [own])[0] as Value).text;
-    };
-    const top = across(
-      lanes.map((l) => this.#max + l),
-      accumulatorOf(max),
-    );
-    const base = this.#finite(top, 1);
-    const out = new Map<Node, Value>([[max, e.let(top, 1, "f32")]]);
+    const { max, sums } = this.#online;
+    const across = (own: Value, acc: Accumulator): string =>
+      ((w.s.threads > 1 ? crossInvocations(w, acc, [own]) : [own])[0] as Value).text;
+    e.width = 1;
+    const nan = e.literal(Number.NaN, "f32").text;
+    const bits = this.#lanes(this.#bits).reduce((a, b) => `max(${a}, ${b})`);
+    e.line(`${this.#max} = select(${this.#max}, ${nan}, ${bits} > 0x7f800000u);`);
+    const top = across(e.let(this.#max, 1, "f32"), accumulatorOf(max));
+    const base = this.#finite(top);
+    const factor = (from: string): string => this.#power(`${from} - ${base}`, 1);
+    const own = factor(this.#finite(this.#max));
+    const results = new Map<Node, Value>([[max, e.let(top, 1, "f32")]]);
     for (const { node, place } of sums) {
       if (place) {
-        const { value, inside } = picked.get(node) as Picked;
-        out.set(node, e.let(`select(0.0, ${value} - ${top}, ${inside})`, 1, "f32"));
+        const { value, inside } = this.#picked.get(node) as Picked;
+        results.set(node, e.let(`select(0.0, ${value} - ${top}, ${inside})`, 1, "f32"));
         continue;
       }
-      const parts = lanes.map(
-        (l) => `${this.#sum + l} * ${this.#power(`${this.#finite(this.#max + l, 1)} - ${base}`, 1)}`,
-      );
-      const sum = across(parts, accumulatorOf(node));
+      const acc = accumulatorOf(node);
+      const parts = this.#lanes(this.#sum);
+      const sum = across(e.let(`${this.#join(parts, acc).text} * ${own}`, 1, "f32"), acc);
       // A maximum that is no finite number leaves none to any difference from it.
       const finite = `(bitcast<u32>(${top}) & 0x7fffffffu) < 0x7f800000u`;
-      out.set(node, e.let(`select(${e.literal(Number.NaN, "f32").text}, ${sum}, ${finite})`, 1, "f32"));
+      results.set(node, e.let(`select(${nan}, ${sum}, ${finite})`, 1, "f32"));
     }
-    return out;
+    e.width = width;
+    return { results, factor };
   }
 
-  #pick(w: RowWriter, place: Node, x: Node, at: (n: Node, col: Index) => Value): Picked {
+  #lanes(name: string): string[] {
+    return Array.from({ length: this.#width }, (_, l) => (this.#width === 1 ? name : `${name}.${"xyzw"[l]}`));
+  }
+
+  #pick(w: RowWriter, place: Node, at: (n: Node, col: Index) => Value): Picked {
     const e = this.#e;
     const id = at(place, w.thread);
-    const last = w.s.cols - 1;
+    const last = this.#online.columns - 1;
     const col = e.opaque(`min(u32(${id.text}), ${last}u)`, last, e.depth);
     const inside = id.dtype === "u32" ? `${id.text} <= ${last}u` : `u32(${id.text}) <= ${last}u`;
-    return { value: at(x, col).text, inside: `(${inside})` };
+    return { value: at(this.#online.x, col).text, inside: `(${inside})` };
   }
 
-  readonly #finite = (text: string, width: number): string =>
-    this.#e.let(`max(${text}, ${this.#e.literal(lowest, "f32", width).text})`, width, "f32").text;
+  readonly #finite = (text: string): string =>
+    this.#e.let(`max(${text}, ${this.#e.literal(lowest, "f32").text})`, 1, "f32").text;
 
   readonly #power = (text: string, width: number): string => power(this.#e, text, width).text;
 
   /** In lane order. */
   #join(texts: readonly string[], acc: Accumulator): Value {
     const e = this.#e;
-    e.width = 1;
     let parts = texts.map((text): Value => e.let(text, 1, "f32"));
     while (parts.length > 1) {
       parts = Array.from({ length: parts.length / 2 }, (_, i) => ({

@@ -19,7 +19,7 @@ export interface RowSchedule {
   readonly rowsPerGroup: number;
 }
 
-const floorPow2 = (n: number): number => 2 ** Math.floor(Math.log2(Math.max(1, n)));
+export const floorPow2 = (n: number): number => 2 ** Math.floor(Math.log2(Math.max(1, n)));
 
 /**
  * Invocations a row: as many as have work, fewer where the row then divides evenly and stays in registers. Of many rows, four steps
@@ -49,7 +49,7 @@ function sharingColumns(rowSteps: number, steps: number): number {
 /** What a row region is, whatever the schedule. */
 type Rows = Pick<RowSchedule, "rows" | "cols" | "contiguous" | "colWidth" | "rowWidth">;
 
-function rowsOf(region: Region, capabilities: Capabilities): Rows {
+export function rowsOf(region: Region, capabilities: Capabilities): Rows {
   const { space, axes } = region;
   const size = (list: readonly number[]): number => list.reduce((n, d) => n * d, 1);
   const cols = size(axes.map((i) => space[i] as number));
@@ -87,20 +87,19 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   const max = mostThreads(r, capabilities);
   if (r.contiguous) {
     let threads = sharing(steps, r.rows, max, region.uniform !== undefined);
-    // On a CPU adapter an invocation a row avoids barriers; only a few long rows are shared, by what is one vector of its own.
+    // On a CPU adapter an invocation a row avoids barriers; only a few rows are shared, long ones by what is one vector of its own.
     if (capabilities.software) {
-      threads =
-        r.rows >= 16 || steps < 256 ? 1 : Math.min(threads, Math.max(4, floorPow2(capabilities.subgroupMinSize)));
+      const vector = steps < 256 ? 4 : Math.max(4, floorPow2(capabilities.subgroupMinSize));
+      threads = r.rows > 16 || steps < 16 ? 1 : Math.min(threads, vector);
     } else if (threads <= 4 && r.rows >= 1024) threads = 1;
     threads = settled(region, "threads", threads);
     const many = Math.max(1, Math.min(floorPow2(r.rows), Math.floor(Math.max(threads, 64) / threads)));
     return alongRow(r, threads, threads === 1 ? 64 : settled(region, "rows", many));
   }
   const rowSteps = r.rows / r.rowWidth;
-  const enough = capabilities.software ? 16 : 16384;
-  const shares = capabilities.software ? 16 : 128;
+  const [enough, shares, least] = capabilities.software ? [64, 16, 32] : [16384, 128, 16];
   let threads = 1;
-  while (threads < shares && rowSteps * threads < enough && steps / threads >= 16) threads *= 2;
+  while (threads < shares && rowSteps * threads < enough && steps / threads >= least) threads *= 2;
   if (!capabilities.software && !region.uniform) threads = sharingColumns(rowSteps, steps);
   threads = settled(region, "threads", threads);
   return acrossRows(r, threads, acrossGroup(threads, max));

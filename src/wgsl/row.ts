@@ -1,15 +1,26 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, type Index, int, scale, unravel, variable } from "../ir/index-expr.ts";
+import { add, type Index, int, scale, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
 import { always } from "./agree.ts";
-import { crossInvocations } from "./cross.ts";
-import { type Emitter, elements, lane, type Value } from "./emitter.ts";
+import { crossLevel } from "./cross.ts";
+import { type Emitter, lane, type Value } from "./emitter.ts";
 import { keptOperands, writeOperand } from "./kept.ts";
-import { closeFrame, type Frame, indexFor, type Kernel, openFrame, storesAt } from "./kernel.ts";
-import { type Online, OnlineState, onlineOf, providePowers } from "./row-online.ts";
+import { closeFrame, indexFor, type Kernel, openFrame, storesAt } from "./kernel.ts";
+import { onlineOf } from "./row-online.ts";
+import {
+  colAt,
+  levelsOf,
+  outputsOf,
+  provideResults,
+  type RowWriter,
+  rowValues,
+  spaceIndex,
+  writePerRow,
+} from "./row-parts.ts";
+import { reduceOnline } from "./row-powers.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
 import { eachStep, ownSteps, unrolled } from "./row-steps.ts";
 import { typeOf } from "./storage.ts";
@@ -53,6 +64,7 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     row,
     thread,
     shared: [],
+    turns: 0,
     taken: new Set(),
     done: new Set(),
     valid: whole ? "" : `row_slot < ${rowSteps}u`,
@@ -61,10 +73,10 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
   const levels = levelsOf(region);
   for (let i = 0; i < levels.length; ) {
     const [level, next] = levels.slice(i) as [Node[], Node[]?];
-    const online = onePass(writer) && onlineOf(level, next);
+    const online = onePass(writer) ? onlineOf(level, next) : undefined;
     if (online) reduceOnline(writer, online);
     else reduceLevel(writer, level);
-    for (const n of [...level, ...((online && next) || [])]) writer.done.add(n);
+    for (const n of [...level, ...((online && next) ?? [])]) writer.done.add(n);
     i += online ? 2 : 1;
   }
   writeOutputs(writer);
@@ -88,58 +100,6 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     subgroups: writer.usesSubgroups,
   });
 }
-
-export interface RowWriter {
-  readonly frame: Frame;
-  readonly s: RowSchedule;
-  readonly row: Index;
-  /** Number of the invocation among those that share the row. */
-  readonly thread: Index;
-  readonly valid: string;
-  /** Workgroup arrays, shared by the reductions. */
-  readonly shared: { readonly name: string; readonly type: string; readonly size: number; readonly bytes: number }[];
-  /** Outputs whose buffer already keeps an operand: a second one would write over it. */
-  readonly taken: Set<Node>;
-  /** Reductions of earlier levels. */
-  readonly done: Set<Node>;
-  usesSubgroups: boolean;
-}
-
-/** Reductions in groups that need only earlier groups' results. */
-function levelsOf(region: Region): Node[][] {
-  const anchors = new Set(region.anchors);
-  const level = new Map<Node, number>();
-  const depth = (n: Node): number => {
-    const known = level.get(n);
-    if (known !== undefined) return known;
-    // Anything loaded is available from the start.
-    const below = region.inputs.includes(n) ? 0 : Math.max(0, ...n.args.map(depth));
-    const d = below + (anchors.has(n) ? 1 : 0);
-    level.set(n, d);
-    return d;
-  };
-  const out: Node[][] = [];
-  for (const a of region.anchors) (out[depth(a) - 1] ??= []).push(a);
-  return out.filter((l) => l);
-}
-
-/** Full index of the region's space at (row, col). */
-function spaceIndex(w: RowWriter, col: Index): Index[] {
-  const { space, axes } = w.frame.region;
-  const kept = space.flatMap((_, i) => (axes.includes(i) ? [] : [i]));
-  const rowIndex = unravel(
-    w.row,
-    kept.map((i) => space[i] as number),
-  );
-  const colIndex = unravel(
-    col,
-    axes.map((i) => space[i] as number),
-  );
-  return space.map((_, i) => (axes.includes(i) ? colIndex[axes.indexOf(i)] : rowIndex[kept.indexOf(i)]) as Index);
-}
-
-/** The column, or vector of columns, that a step computes. */
-const colAt = (step: Index, width: number): Index => (width === 1 ? step : add(scale(step, width), lane(width)));
 
 interface State {
   readonly acc: Accumulator;
@@ -190,7 +150,15 @@ function merge(e: Emitter, into: State, values: readonly Value[]): void {
   });
 }
 
-function reduceLevel(w: RowWriter, level: readonly Node[]): void {
+/** Can a row's maximum and what depends on it be reduced together? */
+const onePass = (w: RowWriter): boolean =>
+  !w.frame.capabilities.software &&
+  !w.frame.region.uniform &&
+  w.s.contiguous &&
+  w.s.threads > 1 &&
+  !unrolled(w, w.s.cols / w.s.colWidth);
+
+export function reduceLevel(w: RowWriter, level: readonly Node[]): void {
   const { e } = w.frame;
   const { s } = w;
   const { space } = w.frame.region;
@@ -255,52 +223,16 @@ function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     }
   }
 
-  for (const st of states) {
+  const own = states.map((st) => {
     settle(e, st);
-    const narrow = colWidth > 1 ? foldLanes(e, st) : valuesOf(e, st);
-    const done =
-      s.threads > 1 ? crossInvocations(w, st.acc, narrow) : narrow.map((v) => e.let(v.text, v.width, v.dtype));
-    provideResults(w, st.acc.node, done);
-  }
+    return { acc: st.acc, values: colWidth > 1 ? foldLanes(e, st) : valuesOf(e, st) };
+  });
+  const done =
+    s.threads > 1 ? crossLevel(w, own) : own.map(({ values }) => values.map((v) => e.let(v.text, v.width, v.dtype)));
+  states.forEach((st, i) => {
+    provideResults(w, st.acc.node, done[i] as Value[]);
+  });
   for (const [operand, output] of kept) e.bind(operand, w.frame.outputs.get(output)!);
-}
-
-/** Can a row's maximum and what depends on it be reduced together? */
-const onePass = (w: RowWriter): boolean =>
-  !w.frame.capabilities.software &&
-  !w.frame.region.uniform &&
-  w.s.contiguous &&
-  w.s.threads > 1 &&
-  !unrolled(w, w.s.cols / w.s.colWidth);
-
-function reduceOnline(w: RowWriter, online: Online): void {
-  const { e, region } = w.frame;
-  const { colWidth, cols } = w.s;
-  e.width = colWidth;
-  const read = (n: Node, col: Index): Value => e.value(n, indexFor(online.x, spaceIndex(w, col), region.space));
-  const state = new OnlineState(online, e, colWidth);
-  eachStep(w, cols / colWidth, (list) => {
-    e.width = colWidth;
-    state.take(list.map((step) => read(online.x, colAt(step, colWidth))));
-  });
-  const results = state.finish(w, (n, col) => {
-    e.width = 1;
-    return read(n, col);
-  });
-  for (const [n, v] of results) provideResults(w, n, [v]);
-  providePowers(e, online);
-}
-
-function provideResults(w: RowWriter, node: Node, values: readonly Value[]): void {
-  const { e, region } = w.frame;
-  if (!node.results) {
-    e.provide(node, () => values[0] as Value);
-    return;
-  }
-  const read = (n: Node): void => {
-    e.provide(n, () => values[n.attrs.index as number] as Value);
-  };
-  for (const n of region.members) if (n.op === "result" && n.args[0] === node) read(n);
 }
 
 /** Combines the lanes of a vector accumulator, in lane order. */
@@ -325,31 +257,18 @@ function foldLanes(e: Emitter, s: State): Value[] {
 }
 
 function writeOutputs(w: RowWriter): void {
-  const { e, region, outputs } = w.frame;
+  const { e } = w.frame;
   const { s } = w;
-  const size = region.space.reduce((n, d) => n * d, 1);
-  const perRow = region.outputs.filter((n) => isPerRow(n, region, s, size));
-  const full = region.outputs.filter((n) => !perRow.includes(n));
-  const values = (): (() => void)[] =>
-    perRow.map((n) => {
-      const value = e.result(n, unravel(w.row, n.type.shape as readonly number[]));
-      return () => e.store(outputs.get(n)!, w.row, value);
-    });
+  const { perRow, full, size } = outputsOf(w);
   if (s.rows === size) {
     // Rows of one element: what is stored may be in the place of what another output is computed from.
     e.open(w.valid ? `if (${w.valid}) {` : "{");
     e.width = s.rowWidth;
-    for (const store of [...values(), ...storesAt(w.frame, full, spaceIndex(w, int(0)))]) store();
+    for (const store of [...rowValues(w, perRow), ...storesAt(w.frame, full, spaceIndex(w, int(0)))]) store();
     e.close();
     return;
   }
-  if (perRow.length) {
-    const guards = [...(w.valid ? [w.valid] : []), ...(s.threads > 1 ? ["thread == 0u"] : [])];
-    e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
-    e.width = s.rowWidth;
-    for (const store of values()) store();
-    e.close();
-  }
+  writePerRow(w, perRow);
   if (full.length === 0 || s.cols === 0) return;
   if (w.valid) e.open(`if (${w.valid}) {`);
   e.width = Math.max(s.colWidth, s.rowWidth);
@@ -359,13 +278,13 @@ function writeOutputs(w: RowWriter): void {
     for (const store of stores) store();
   };
   if (unrolled(w, steps)) for (const step of ownSteps(w, steps)) write([step]);
-  else eachStep(w, steps, write);
+  else {
+    for (let j = 0; j < (w.held?.steps ?? 0); j++) {
+      w.held?.at(j);
+      write([add(w.thread, int(j * s.threads))]);
+    }
+    w.held?.at(undefined);
+    eachStep(w, steps, write, w.held?.steps);
+  }
   if (w.valid) e.close();
-}
-
-/** One value a row rather than one an element; where both counts agree the reductions themselves decide. */
-function isPerRow(n: Node, region: Region, s: RowSchedule, size: number): boolean {
-  if (elements(n) !== s.rows) return false;
-  if (s.rows !== size) return true;
-  return region.anchors.includes(n) || n.op === "result";
 }

@@ -1,4 +1,5 @@
 import { fail } from "../base/diagnostic.ts";
+import { columnSumsOf } from "../fuse/columns.ts";
 import type { Family, Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { attentionCandidates } from "./attention-schedule.ts";
@@ -8,6 +9,7 @@ import type { Kernel } from "./kernel.ts";
 import { writeOpaque } from "./opaque.ts";
 import { writePointwise } from "./pointwise.ts";
 import { writeRow } from "./row.ts";
+import { columnSchedules, writeRowColumns } from "./row-columns.ts";
 import { rowSchedules } from "./row-schedule.ts";
 import { writeScan } from "./scan.ts";
 import { writeScatter } from "./scatter.ts";
@@ -20,11 +22,12 @@ const only =
 
 const listers: Readonly<Record<Family, Lister>> = {
   pointwise: only(writePointwise),
-  row: (region, capabilities) =>
-    rowSchedules(region, capabilities).map((s) => ({
-      name: `row_${s.name}`,
-      write: () => writeRow(region, capabilities, s),
-    })),
+  row: (region, capabilities) => {
+    const carries = columnSumsOf(region).length > 0;
+    const schedules = carries ? columnSchedules(region, capabilities) : rowSchedules(region, capabilities);
+    const write = carries ? writeRowColumns : writeRow;
+    return schedules.map((s) => ({ name: `row_${s.name}`, write: () => write(region, capabilities, s) }));
+  },
   contraction: contractionCandidates,
   attention: attentionCandidates,
   scan: only(writeScan),

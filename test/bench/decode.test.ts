@@ -8,13 +8,13 @@ const parse = (line: string) => parseDecode(line.split(" ").filter(Boolean));
 describe("options of decode", () => {
   test("defaults, and each option", () => {
     expect(parse("")).toMatchObject({
-      ...{ programs: ["gpt2", "ffn"], dtype: "f32", gpt2: gpt2Small, ffn: qwen4B },
+      ...{ programs: ["gpt2", "ffn"], dtypes: ["f32", "f16"], gpt2: gpt2Small, ffn: qwen4B },
       ...{ tokens: 64, position: 512, checked: 16 },
     });
     const given = parse(
       "--only ffn --dtype f16 --layers 2 --width 64 --heads 2 --length 32 --group 32 --scales f32 --tokens 40 --json",
     ) as DecodeOptions;
-    expect(given).toMatchObject({ programs: ["ffn"], dtype: "f16", json: true, tokens: 32, position: 0 });
+    expect(given).toMatchObject({ programs: ["ffn"], dtypes: ["f16"], json: true, tokens: 32, position: 0 });
     expect(given.gpt2).toEqual({ ...gpt2Small, layers: 2, width: 64, heads: 2, length: 32 });
     expect(given.ffn).toEqual({ ...qwen4B, layers: 2, group: 32, scales: "f32" });
   });

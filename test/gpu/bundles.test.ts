@@ -52,7 +52,7 @@ const cases: readonly Case[] = [
       })(p),
     ),
     buffers: 8,
-    shared: ["direct_1x4x8 | direct_1x4x8"],
+    shared: ["direct_1x4x8 | direct_1x4x8", "direct_1x4x8 | direct_1x4x8"],
   },
   {
     name: "equal kernels on tensors that one binding spans",

@@ -58,7 +58,7 @@ const cases: Readonly<Record<string, Case>> = {
   // The other forms of the tiles run on the CPU in test/wgsl/races.test.ts.
   "tiles: causal, grouped heads, odd lengths": {
     program: { graph: byKeyAlone([2, 33, 4], [1, 41, 4]) },
-    variants: ["attention_grad_key_value_tile_32x32"],
+    variants: ["attention_grad_key_value_tile_32x32_by2"],
   },
 };
 

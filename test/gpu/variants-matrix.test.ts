@@ -2,7 +2,8 @@ import { describe, expect, test, vi } from "vitest";
 import { cast, compile, f16, f32, gelu, matmul, type Program, relu, sum, tanh } from "../../src/index.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
 import { parse } from "../../src/ir/parse.ts";
-import { type MatrixTile, matrixBytes, writeMatrix } from "../../src/wgsl/contraction-matrix.ts";
+import { type MatrixTile, matrixBytes } from "../../src/passes/matrix-tiles.ts";
+import { writeMatrix } from "../../src/wgsl/contraction-matrix.ts";
 import { errorBounds, knownShare, outside } from "../support/error-bounds.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { emulated } from "../support/matrix-emulation.ts";
@@ -126,6 +127,8 @@ describe("subgroup matrices", () => {
   describe("other ways through the depth", () => {
     check({ ...small, prefetch: false }, { "no prefetch": long });
     check({ ...small, k: 16, pad: 16 }, { "more padding": long });
+    check({ ...small, looped: true }, { "a step's matrices in a loop": long });
+    check({ ...small, looped: true }, { "in a loop, one matrix deep": short });
   });
   check(
     { ...small, band: 2 },

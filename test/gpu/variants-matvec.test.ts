@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { compileGraph } from "../../src/compiler.ts";
+import { signatureOf } from "../../src/fuse/signature.ts";
 import {
   add,
   and,
@@ -26,9 +27,19 @@ import {
 import { interpret } from "../../src/ir/interpret.ts";
 import { type NDArray, ndarray } from "../../src/ir/ndarray.ts";
 import { loadManifest } from "../../src/runtime/session.ts";
+import { emptyTable } from "../../src/tune/table.ts";
+import { identityOf } from "../../src/tuning.ts";
+import { candidatesOf } from "../../src/wgsl/write.ts";
 import { hostData, sharedGpu } from "../support/gpu.ts";
 import { leftOut, leftOutWhy } from "../support/share.ts";
-import { checkVariants, type Hardware, hardware, type Inputs, variantInputs } from "../support/variants.ts";
+import {
+  checkManifest,
+  checkVariants,
+  type Hardware,
+  hardware,
+  type Inputs,
+  variantInputs,
+} from "../support/variants.ts";
 
 // Drivers of software adapters take seconds for these kernels.
 vi.setConfig({ testTimeout: 180_000 });
@@ -135,6 +146,51 @@ const cases: Readonly<Record<string, Case>> = {
     device: small,
     inputs: words,
   },
+  "int4 by 32 in 19 blocks, normalised, a gate and the other half": {
+    program: compile(
+      { x: f32(1, 608), g: u32(44, 76), gs: f32(44, 19), u: u32(44, 76), us: f32(44, 19) },
+      ({ x, g, gs, u, us }) => {
+        const h = rmsNorm(x, { axes: -1, epsilon: 1e-6 });
+        const product = (w: Tensor): Tensor => matmul(h, w, { transposeB: true });
+        return mul(silu(product(packed(g, gs, 4, 8))), product(packed(u, us, 4, 8)));
+      },
+    ),
+    variants: ["matvec_b"],
+    device: small,
+    inputs: words,
+  },
+  "int4 by 128 in 16 blocks, two rows of which one is all zeros, a residual": {
+    program: compile({ x: f32(2, 512), w: u32(52, 64), s: f16(52, 4), r: f32(2, 52) }, ({ x, w, s, r }) =>
+      add(r, matmul(mul(x, cast(iota([2, 1], { dtype: "u32" }), "f32")), packed(w, s, 4, 8), { transposeB: true })),
+    ),
+    variants: ["matvec_b"],
+    device: small,
+    inputs: words,
+  },
+  "int4 by 32 in 16 blocks, of two rows that are normalised and weighted": {
+    program: compile({ x: f32(2, 512), n: f32(512), w: u32(44, 64), s: f32(44, 16) }, ({ x, n, w, s }) =>
+      matmul(rmsNorm(mul(x, 3), { scale: n, axes: -1, epsilon: 1e-6 }), packed(w, s, 4, 8), { transposeB: true }),
+    ),
+    variants: ["matvec_b"],
+    device: { ...small, subgroups: true },
+    inputs: words,
+  },
+  "int4 by 32 in 17 blocks, of a row less its mean": {
+    program: compile({ x: f32(1, 544), n: f32(544), w: u32(44, 68), s: f32(44, 17) }, ({ x, n, w, s }) =>
+      matmul(layerNorm(x, { scale: n, bias: n, axes: -1, epsilon: 1e-5 }), packed(w, s, 4, 8), { transposeB: true }),
+    ),
+    variants: ["matvec_b"],
+    device: small,
+    inputs: words,
+  },
+  "bytes in 16 blocks, a zero for each group": {
+    program: compile({ x: f32(1, 256), w: u32(41, 64), s: f32(41, 4), z: f32(41, 4) }, ({ x, w, s, z }) =>
+      matmul(x, packed(w, s, 8, z.reshape([41, 4, 1, 1])), { transposeB: true }),
+    ),
+    variants: ["matvec_b"],
+    device: small,
+    inputs: words,
+  },
   "two bits, words of sixteen": {
     program: compile({ x: f32(1, 128), w: u32(8, 8), s: f32(8, 2) }, ({ x, w, s }) =>
       matmul(x, packed(w, s, 2, 1), { transposeB: true }),
@@ -154,6 +210,26 @@ describe("products of a few rows", () => {
     await checkVariants(gpu(), hardware(gpu(), device), variants, {
       ...{ graph, inputs, tolerance: rest.tolerance ?? 2e-5 },
     });
+  });
+});
+
+describe("packed columns, one after the other", () => {
+  const name = "int4 by 32 in 19 blocks, normalised, a gate and the other half";
+  test.each(["matvec_b_6x3x1", "matvec_b_6x3x3"])("%s", async (variant) => {
+    const { graph } = (cases[name] as Case).program;
+    const capabilities = hardware(gpu(), small);
+    let signature = "";
+    compileGraph(graph, capabilities, {
+      inspect: ({ main }) => {
+        signature = signatureOf(main[0]!.region);
+        expect(candidatesOf(main[0]!.region, capabilities).map((c) => c.name)).toContain(variant);
+      },
+    });
+    const kernels = { [signature]: { variant, time: 1, usual: "matvec", usualTime: 2 } };
+    const tuning = { ...emptyTable(identityOf(gpu())), kernels };
+    const { manifest } = compileGraph(graph, capabilities, { tuning });
+    expect(/ < 2u; c\d+ \+= 1u/.test(manifest.kernels[0]!.wgsl)).toBe(variant.endsWith("x1"));
+    await checkManifest(gpu(), manifest, { graph, inputs: words(variantInputs(graph)), tolerance: 2e-5 });
   });
 });
 

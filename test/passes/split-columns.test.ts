@@ -16,7 +16,7 @@ const graphOf = (fn: (x: Tensor) => Tensor, ...shape: number[]): Graph =>
 describe("split-columns", () => {
   test.each([
     ["a divisor of the rows near what readers there are", [1024, 8], ["64x16x8", "64x8"]],
-    ["rows that none divides are filled up", [1021, 8], ["63x20x8", "63x8"]],
+    ["rows that none divides are filled up", [1021, 8], ["61x17x8", "61x8"]],
     ["neighbouring axes count as one", [3, 640, 4], ["120x16x4", "120x4"]],
   ])("%s", (_, shape, split) => {
     const graph = graphOf((x) => x.sum({ axes: shape.map((_, i) => i).slice(0, -1) }), ...shape);

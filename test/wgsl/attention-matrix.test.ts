@@ -111,7 +111,9 @@ describe("the device and the sizes decide", () => {
   });
 
   test("f32 goes by blocks where there are enough, else by small tiles", () => {
-    expect(tilesOf(form("f32", 12, 512, 64), h200)).toEqual(["tile_32x32", "tile_32x32", "tile_32x32"]);
+    expect(tilesOf(form("f32", 12, 512, 64), h200)).toEqual(["tile_32x32_by2", "tile_32x32_by2", "tile_32x32_by2"]);
+    const blocks = ["block_64x64", "block_64x64_by2", "block_64x64_by2"];
+    expect(tilesOf(form("f32", 24, 512, 64), h200)).toEqual(blocks);
     for (const v of tilesOf(form("f32", 32, 1024, 128), h200)) expect(v).toMatch(/^block/);
   });
 
@@ -120,7 +122,7 @@ describe("the device and the sizes decide", () => {
       attention(x.q, x.k, x.v, { mask: x.m }),
     );
     const variants = compileGraph(masked.graph, h200).report.kernels.map((k) => k.variant);
-    expect(variants).toEqual(["attention_tile_32x32"]);
+    expect(variants).toEqual(["attention_tile_32x32_by2"]);
     for (const f of [form("f16", 2, 12, 64), form("f16", 2, 64, 18)]) {
       for (const v of tilesOf(f, h200)) expect(v).not.toMatch(/matrix/);
     }

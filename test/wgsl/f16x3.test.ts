@@ -10,6 +10,7 @@ import {
   f16,
   f32,
   gelu,
+  layerNorm,
   matmul,
   type Program,
   sum,
@@ -23,13 +24,11 @@ import type { Capabilities, KernelSpec } from "../../src/manifest/manifest.ts";
 import { linear, mlp, selfAttention } from "../../src/nn/index.ts";
 import { type Gpu, openDevice } from "../../src/node/runtime.ts";
 import { halfProducts } from "../../src/passes/half-products.ts";
+import { matrixThreads, pairBytes, pairTiles } from "../../src/passes/matrix-tiles.ts";
 import { optimise } from "../../src/passes/pipeline.ts";
 import { splitProducts } from "../../src/passes/split-products.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
-import { matrixThreads } from "../../src/wgsl/contraction-matrix.ts";
 import { writePairs } from "../../src/wgsl/contraction-matrix-f16x3.ts";
-import { pairTiles } from "../../src/wgsl/contraction-matrix-f16x3-schedule.ts";
-import { pairBytes } from "../../src/wgsl/contraction-matrix-f16x3-tile.ts";
 import { variantInputs } from "../support/variants.ts";
 import { kernelProblems } from "./limits.ts";
 
@@ -118,6 +117,22 @@ describe("who asks for it, gets it where the device can", () => {
     expect(precisions(optimise(none.graph))).toEqual([null, null]);
     expect(variantsOf(all, h200).filter((v) => v.startsWith("f16x3_")).length).toBeGreaterThan(0);
     expect(variantsOf(none, h200).filter((v) => v.startsWith("f16x3_"))).toEqual([]);
+  });
+
+  test("a long product is divided until workgroups fill the device evenly", () => {
+    const groupsOf = (program: Pick<Program, "graph">): readonly number[] =>
+      compileGraph(program.graph, h200).report.kernels.flatMap((k) =>
+        k.variant.startsWith("f16x3_128x128x32") ? [k.workgroups[0] as number] : [],
+      );
+    const long = compile({ x: f32(4096, 3072), w: f32(3072, 768) }, ({ x, w }) => layerNorm(matmul(x, w)), {
+      precision: "f16x3",
+    });
+    // 192 tiles would keep 132 multiprocessors busy for two turns: 384 halves of them take three of half the time.
+    expect(groupsOf(long)).toEqual([384]);
+    const short = compile({ x: f32(4096, 768), w: f32(768, 2304) }, ({ x, w }) => layerNorm(matmul(x, w)), {
+      precision: "f16x3",
+    });
+    expect(groupsOf(short)).toEqual([576]);
   });
 
   test("layers, einsum and checkpoints hand it on; a call's own word counts", () => {

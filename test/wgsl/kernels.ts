@@ -38,6 +38,14 @@ const rowCases: readonly GraphCase[] = rows.flatMap((row) =>
 export const largeCases: readonly GraphCase[] = Object.entries({
   "softmax 4096×1024": compile({ x: f32(4096, 1024) }, ({ x }) => softmax(x)),
   "layerNorm of f16, 512×768": compile({ x: f16(512, 768), g: f16(768) }, ({ x, g }) => layerNorm(x, { scale: g })),
+  ...Object.fromEntries(
+    [768, 769, 4096].map((width) => [
+      `gradients of a layerNorm, 2048×${width}`,
+      compile({ x: f32(2048, width), g: f32(width), b: f32(width), dy: f32(2048, width) }, ({ dy, ...t }) =>
+        grad((p: typeof t) => layerNorm(p.x, { scale: p.g, bias: p.b }).mul(dy).sum())(t),
+      ),
+    ]),
+  ),
   "column sums 4096×768": compile({ x: f32(4096, 768) }, ({ x }) => sum(x, { axes: 0 })),
   "column sums of few columns": compile({ x: f16(30000, 8) }, ({ x }) => sum(x, { axes: 0 })),
   "a sum of 16 million": compile({ x: f32(4096, 4096) }, ({ x }) => sum(x)),
@@ -66,6 +74,10 @@ export const largeCases: readonly GraphCase[] = Object.entries({
   "gradient of masked attention 4×77×130, grouped heads": compile(
     { q: f32(4, 77, 130), k: f32(2, 90, 130), v: f32(2, 90, 48), m: f32(90), d: f32(4, 77, 48) },
     ({ d, m, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { mask: m }).mul(d).sum())(x),
+  ),
+  "gradient of crossEntropy of a product, 128×50257": compile(
+    { h: f32(128, 64), w: f32(64, 50257), t: i32(128) },
+    ({ t, ...x }) => grad((p: typeof x) => crossEntropy(matmul(p.h, p.w), t))(x),
   ),
   "crossEntropy 512×50257": compile({ x: f32(512, 50257), t: i32(512) }, ({ x, t }) => crossEntropy(x, t)),
   "weights' gradient of an odd vocabulary, 512×768×50257, with the bias's": compile(

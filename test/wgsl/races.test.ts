@@ -14,6 +14,7 @@ import {
   scatterND,
   softmax,
   sum,
+  type Tensor,
 } from "../../src/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import { interpret } from "../../src/ir/interpret.ts";
@@ -39,6 +40,11 @@ const cases: Readonly<Record<string, { readonly graph: Graph }>> = {
     b: x.max({ axes: 1 }),
     c: mean(x.mul(x), { axes: 1 }),
   })),
+  "rows, and sums along the columns of blocks of them": compile({ x: f32(14, 132) }, ({ x }) => {
+    const y = x.sub(sum(x, { axes: 1, keepDims: true })).mul(x.max({ axes: 1, keepDims: true }));
+    const columns = (t: Tensor) => sum(t.reshape([2, 7, 132]), { axes: 1 });
+    return { y, a: columns(y), b: columns(x) };
+  }),
   "sums of columns": compile({ x: f32(150, 12) }, ({ x }) => sum(x, { axes: 0 })),
   "sums and maxima of odd columns": compile({ x: f32(130, 7) }, ({ x }) => ({
     a: sum(x, { axes: 0 }),
@@ -83,6 +89,14 @@ const cases: Readonly<Record<string, { readonly graph: Graph }>> = {
   "the gradient of causal attention by tiles, grouped heads": compile(
     { q: f32(2, 9, 5), k: f32(1, 34, 5), v: f32(1, 34, 8), d: f32(2, 9, 8) },
     ({ d, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { causal: true }).mul(d).sum())(x),
+  ),
+  "the gradient of causal attention by halves of a workgroup, grouped heads": compile(
+    { q: f32(2, 9, 8), k: f32(1, 34, 8), v: f32(1, 34, 12), d: f32(2, 9, 12) },
+    ({ d, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { causal: true }).mul(d).sum())(x),
+  ),
+  "the gradient of masked attention by halves of a workgroup": compile(
+    { q: f32(1, 9, 8), k: f32(1, 12, 8), v: f32(1, 12, 8), m: f32(9, 12), d: f32(1, 9, 8) },
+    ({ d, m, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { mask: m }).mul(d).sum())(x),
   ),
   "the gradient of masked attention by blocks of tiles": compile(
     { q: f32(1, 33, 20), k: f32(1, 9, 20), v: f32(1, 9, 20), m: f32(33, 9), d: f32(1, 33, 20) },
@@ -154,7 +168,7 @@ const sharesMemory = (m: Manifest): boolean => m.kernels.some((k) => k.requires.
 
 describe("kernels with workgroup memory have no races and the interpreter's results", () => {
   test.each(Object.entries(cases))("%s", (_, { graph }) => {
-    const { manifest } = compileGraph(graph, capabilities);
+    const { manifest } = compileGraph(graph, capabilities, { fuse: "legal" });
     expect(sharesMemory(manifest)).toBe(true);
     const inputs = inputsOf(graph);
     const { found, results } = runOnCpu(manifest, inputs);
