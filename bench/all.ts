@@ -28,7 +28,7 @@ export const measurements: readonly string[] = [
 
 const help = `usage: npm run bench -- all [options]
 
-Runs what the tables of docs/performance.md show of a GPU, one after the other, and keeps every result at once: about eight minutes on an
+Runs what the tables of docs/performance.md show of a GPU, one after the other, and keeps every result at once: about ten minutes on an
 H200. A run that was broken off goes on with --resume.
 
   --list          print the commands, numbered, and run nothing

@@ -53,7 +53,10 @@ const changed = (m: Manifest, change: (wgsl: string) => string): Manifest => ({
 
 test("a kernel that writes beyond its result fails the run", async () => {
   const m = products();
-  const last = (wgsl: string): string => wgsl.replace(/}\s*$/, "  b1[arrayLength(&b1) - 1u] = b1[0];\n}\n");
+  const last = (wgsl: string): string => {
+    const [, b] = /var<storage, read_write> (\w+)/.exec(wgsl) as RegExpExecArray;
+    return wgsl.replace(/}\s*$/, `  ${b}[arrayLength(&${b}) - 1u] = ${b}[0];\n}\n`);
+  };
   await expect(run(changed(m, last))).rejects.toMatchObject({ code: "memory-damaged" });
 });
 
