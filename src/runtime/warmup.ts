@@ -16,7 +16,10 @@ import { type Report, reporter, type WarmupEvent } from "./warmup-events.ts";
 /** Options of a warm-up. */
 export interface WarmupOptions {
   readonly onProgress?: ((event: WarmupEvent) => void) | undefined;
-  /** Kernels compiled at a time. */
+  /**
+   * Kernels compiled at a time; 8 by default. In Node on a GPU 16: where its driver has not seen them, up to 8 further devices
+   * are opened to compile meanwhile. With 1 there are none.
+   */
   readonly concurrency?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /**
