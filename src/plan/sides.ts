@@ -1,3 +1,4 @@
+import { widensHalf } from "../fuse/pull.ts";
 import type { Bundle, Region } from "../fuse/region.ts";
 import { flopsOf } from "../fuse/work.ts";
 import type { Node } from "../ir/graph.ts";
@@ -28,10 +29,8 @@ export function sidesOf(
     nodes.set(b, m);
     return m;
   };
-  for (const { read, written } of crossings(
-    bundles.filter((b) => gains(b, capabilities)),
-    layout,
-  ).sort((a, b) => b.flops - a.flops)) {
+  const gaining = bundles.filter((b) => gains(b, capabilities));
+  for (const { read, written } of crossings(gaining, layout).sort((a, b) => b.flops - a.flops)) {
     const [a, b] = [rootOf(member(read)), rootOf(member(written))];
     if (a.root === b.root) continue;
     b.root.parent = a.root;
@@ -60,12 +59,9 @@ function rootOf(m: Member): { readonly root: Member; readonly flipped: boolean }
 function gains(bundle: Bundle, { features, software }: Capabilities): boolean {
   if (!features.subgroupMatrix || software) return true;
   const products = bundle.flatMap((r) => r.anchors).filter((n) => n.op === "matmul");
-  const halves = products.some((n) => n.args.some((a) => isHalf(a)));
+  const halves = products.some((n) => n.args.some((a) => a.type.dtype === "f16" || widensHalf(a)));
   return !halves && (bundle.length === 1 || products.every((n) => n.attrs.precision !== "f16x3"));
 }
-
-/** Halves, also where a product takes them as f32. */
-const isHalf = (n: Node): boolean => n.type.dtype === "f16" || (n.op === "cast" && isHalf(n.args[0] as Node));
 
 function crossings(bundles: readonly Bundle[], layout: Layout): Crossing[] {
   const out: Crossing[] = [];

@@ -1,7 +1,14 @@
 import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { type MatrixTile, matrixBytes, matrixFits, matrixName, matrixTiles } from "../passes/matrix-tiles.ts";
-import { quickest } from "../passes/product-tiles.ts";
+import {
+  type MatrixTile,
+  matrixBytes,
+  matrixFits,
+  matrixName,
+  matrixTiles,
+  type PairTile,
+} from "../passes/matrix-tiles.ts";
+import { type Pace, quickest } from "../passes/product-tiles.ts";
 import { type Candidate, distinct } from "./candidate.ts";
 import { productOf } from "./contraction.ts";
 import { writeMatrix } from "./contraction-matrix.ts";
@@ -18,14 +25,25 @@ export function matrixCandidates(region: Region, capabilities: Capabilities): re
   const p = productOf(region);
   if (p.node.type.dtype !== "f32" || p.k < 16 || Math.min(p.m, p.n) < 16) return [];
   if (!halfOperand(region, p.a) || !halfOperand(region, p.b)) return [];
-  const fits = (t: MatrixTile): boolean =>
-    matrixFits(t, matrixBytes(t), capabilities.limits) &&
+  return tileCandidates(region, capabilities, matrixTiles, matrixBytes, (t) => ({
+    name: matrixName(t),
+    write: () => writeMatrix(region, capabilities, t),
+  }));
+}
+
+/** The tiles of a list that suit a contraction and the device's limits, the quickest by their times first. */
+export function tileCandidates<T extends (MatrixTile | PairTile) & Pace>(
+  region: Region,
+  { limits }: Capabilities,
+  list: readonly T[],
+  bytesOf: (t: T) => number,
+  candidate: (t: T) => Candidate,
+): readonly Candidate[] {
+  const p = productOf(region);
+  const fits = (t: T): boolean =>
+    matrixFits(t, bytesOf(t), limits) &&
     (p.parts.count === 1 || p.parts.depth % t.k === 0) &&
     (["a", "b"] as const).every((side) => !ridesOn(region, side) || addsUp(t, side));
-  const chosen = quickest({ m: p.m, n: p.n, depth: p.parts.depth, count: p.batches }, matrixTiles, fits)?.tile;
-  if (!chosen) return [];
-  const other = matrixTiles.filter(fits);
-  return distinct(
-    [chosen, ...other].map((t) => ({ name: matrixName(t), write: () => writeMatrix(region, capabilities, t) })),
-  );
+  const chosen = quickest({ m: p.m, n: p.n, depth: p.parts.depth, count: p.batches }, list, fits)?.tile;
+  return chosen ? distinct([chosen, ...list.filter(fits)].map(candidate)) : [];
 }
