@@ -85,14 +85,15 @@ export class Storage {
   canVector(b: Binding, offset: Index, width: number): boolean {
     if (width <= 1) return false;
     const fits = b.width === 1 || b.width === width || b.width === 8;
-    const whole = divisibleBy(offset, width) && b.count % width === 0 && fits;
+    // The buffer of an empty tensor has room for one scalar, and WebGPU wants one element of an array's type.
+    const whole = divisibleBy(offset, width) && b.count > 0 && b.count % width === 0 && fits;
     return always(this.region, whole);
   }
 
   /** May the eight halves at this offset be moved as the four words that they are? Of a tensor that is only read. */
   canWords(b: Binding, offset: Index): boolean {
     const free = b.dtype === "f16" && !b.scalar && b.width !== 2 && b.buffers.length > 0 && !b.origin;
-    return free && divisibleBy(offset, 8) && b.count % 8 === 0 && b.part % 8 === 0;
+    return free && divisibleBy(offset, 8) && b.count > 0 && b.count % 8 === 0 && b.part % 8 === 0;
   }
 
   /** Text of eight halves as a vec4<u32>, where `canWords` allowed it. */
