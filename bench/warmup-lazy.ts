@@ -1,7 +1,7 @@
 import type { Gpu } from "sinter";
 import type { Access, KernelSpec, Manifest } from "../src/manifest/manifest.ts";
 import type { Pipeline } from "../src/runtime/pipelines.ts";
-import { encodeSteps, makeStorage } from "../src/runtime/storage.ts";
+import { encodeSteps, makeStorage, takeMemory } from "../src/runtime/storage.ts";
 import { shaderStageCompute } from "../src/runtime/usage.ts";
 import { timed } from "./gpt2-measure.ts";
 
@@ -12,7 +12,7 @@ import { timed } from "./gpt2-measure.ts";
 export async function lazyFirstStep(gpu: Gpu, m: Manifest, values: (name: string) => ArrayBufferView): Promise<number> {
   const layouts = new Map<string, GPUBindGroupLayout>();
   const pipelines = m.kernels.map((k) => lazyPipeline(gpu.device, k, layouts));
-  const storage = await makeStorage(gpu, m, pipelines, new Map());
+  const storage = await makeStorage(gpu, m, pipelines, await takeMemory(gpu, m, new Map()));
   try {
     for (const port of [...m.inputs, ...m.weights, ...m.state]) {
       const { buffer, offset } = storage.places[port.window.buffer]!;

@@ -145,7 +145,7 @@ function late(kernel: KernelSpec): never {
 const featureNames = { f16: "shader-f16", subgroups: "subgroups", subgroupMatrix: "subgroup matrices" } as const;
 
 /** Whether this device can run a kernel at all; said before the shader compiler says it less clearly. */
-function checkKernel(gpu: Gpu, k: KernelSpec): void {
+export function checkKernel(gpu: Gpu, k: KernelSpec): void {
   const { features, limits } = gpu.capabilities;
   for (const f of ["f16", "subgroups", "subgroupMatrix"] as const) {
     if (k.requires[f] && !features[f]) {

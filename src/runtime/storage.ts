@@ -74,21 +74,30 @@ export function replaceable(m: Manifest): ReadonlySet<number> {
   return new Set(ports.map((p) => p.window.buffer));
 }
 
-/** Allocates and binds; `given` are buffers that stand in for the program's own. Whatever fails, nothing is held. */
-export async function makeStorage(
+/** The buffers of one program, before anything is bound to them. */
+export interface Memory {
+  readonly places: readonly Place[];
+  /** Buffers that stand in for the program's own. */
+  readonly given: ReadonlyMap<number, Place>;
+  release(): void;
+}
+
+/** Allocates the buffers of a program but for those `given`. Whatever fails, nothing is held. */
+export async function takeMemory(
   gpu: Gpu,
   m: Manifest,
-  pipelines: readonly Pipeline[],
   given: ReadonlyMap<number, Place>,
   options: WaitOptions = {},
-): Promise<Storage> {
+): Promise<Memory> {
   const own = m.buffers.flatMap((_, i) => (given.has(i) ? [] : [i]));
   for (const p of given.values()) p.lease?.retain();
   let leases: Lease[] = [];
+  let held = true;
   const release = (): void => {
+    if (!held) return;
+    held = false;
     for (const l of leases) l.release();
     for (const p of given.values()) p.lease?.release();
-    leases = [];
   };
   try {
     leases = await gpu.pool.acquire(
@@ -97,11 +106,28 @@ export async function makeStorage(
       "load the program",
       options.signal,
     );
-    const places: Place[] = [];
-    own.forEach((i, n) => {
-      places[i] = { buffer: leases[n]!.buffer, offset: 0 };
-    });
-    for (const [i, p] of given) places[i] = p;
+  } catch (e) {
+    release();
+    throw e;
+  }
+  const places: Place[] = [];
+  own.forEach((i, n) => {
+    places[i] = { buffer: leases[n]!.buffer, offset: 0 };
+  });
+  for (const [i, p] of given) places[i] = p;
+  return { places, given, release };
+}
+
+/** Binds the kernels of a program to its memory, which it owns from then on. Whatever fails, nothing is held. */
+export async function makeStorage(
+  gpu: Gpu,
+  m: Manifest,
+  pipelines: readonly Pipeline[],
+  memory: Memory,
+  options: WaitOptions = {},
+): Promise<Storage> {
+  const { places, given, release } = memory;
+  try {
     const inputBuffers = new Set(m.inputs.map((p) => p.window.buffer));
     const rebindable = new Set([...replaceable(m)].filter((b) => inputBuffers.has(b)));
     const groups = new Map<string, GPUBindGroup>();

@@ -6,9 +6,10 @@ import { compileCost } from "./compiling.ts";
 import { thrownError } from "./errors.ts";
 import { checkGpu, type Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
-import type { Pipeline } from "./pipelines.ts";
+import { checkKernel, type Pipeline } from "./pipelines.ts";
+import { primeAll } from "./priming.ts";
 import { type Fault, requireSums } from "./self-test.ts";
-import { checkFits, makeStorage, type Storage } from "./storage.ts";
+import { checkFits, type Memory, makeStorage, type Storage, takeMemory } from "./storage.ts";
 import type { Place } from "./tensor.ts";
 import { readUsage, type UsageStore, usedFirst } from "./usage-store.ts";
 import { type Report, reporter, type WarmupEvent } from "./warmup-events.ts";
@@ -95,21 +96,40 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
   let distinct = distinctOf(programs);
   const report = reporter(distinct.size * 2, options.onProgress);
   let storage: Storage | undefined;
+  let memory: Promise<Memory> | undefined;
+  const take = (m: Manifest): Promise<Memory> => {
+    const taken = takeMemory(gpu, m, options.given?.(m) ?? new Map(), options);
+    // Nobody waits for it where compiling fails.
+    taken.catch(() => undefined);
+    return taken;
+  };
+  const giveBack = async (): Promise<void> => {
+    const taken = memory;
+    memory = undefined;
+    await taken?.then(
+      (m) => m.release(),
+      () => undefined,
+    );
+  };
   try {
     report({ status: "start" }, `${distinct.size} kernels to prepare`);
     gpu.check();
     for (const m of programs) checkFits(gpu, m);
+    for (const k of distinct.values()) checkKernel(gpu, k);
     const known = await gpu.wait("read which kernels were used", readUsage(options.store), options);
     const ordered = () => usedFirst(gpu.compilers ? longestFirst(distinct.values()) : distinct.values(), known);
     let order = ordered();
     const compiled = new Map<string, Pipeline>();
     const compiling = compileAll(gpu, order, compiled, options, report);
+    // Meanwhile: the largest buffers take a driver tens of milliseconds.
+    memory = take(byUse(programs, known)[0]!);
     const test = options.test?.();
     // Where compiling fails nobody waits for the test.
     test?.catch(() => undefined);
     await compiling;
     const fallback = test && (await gpu.wait("testing the device", test, options));
     if (fallback) {
+      await giveBack();
       const before = distinct;
       programs = fallback.programs;
       distinct = distinctOf(programs);
@@ -124,22 +144,26 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
     for (const m of byUse(programs, known)) {
       storage?.release();
       storage = undefined;
+      memory ??= take(m);
       const pipelines = m.kernels.map((k) => ({ ...compiled.get(k.key)!, kernel: k }));
-      storage = await makeStorage(gpu, m, pipelines, options.given?.(m) ?? new Map(), options);
+      storage = await makeStorage(gpu, m, pipelines, await memory, options);
+      memory = undefined;
       const own = new Set(m.kernels.map((k) => k.key));
-      for (const k of order) {
-        if (!own.has(k.key) || primed.has(k.key)) continue;
-        report({ status: "priming", kernel: k.label }, `priming ${k.label}`);
-        await prime(gpu, k, storage, options);
-        primed.add(k.key);
-        report({ status: "primed", kernel: k.label }, `primed ${primed.size} of ${order.length}: ${k.label}`, 1);
-      }
+      const todo = order.filter((k) => own.has(k.key) && !primed.has(k.key));
+      await primeAll(gpu, todo, storage, options, (status, { key, label }) => {
+        if (status === "primed") primed.add(key);
+        const text = status === "primed" ? `primed ${primed.size} of ${order.length}: ${label}` : `priming ${label}`;
+        report({ status, kernel: label }, text, status === "primed" ? 1 : 0);
+      });
     }
+    // Of a loss, what WebGPU says comes after the answers that pretend that all went well.
+    await gpu.wait("finishing the warm-up", new Promise((resolve) => setTimeout(resolve)), options);
     report({ status: "done" }, `${distinct.size} kernels ready`);
     const used = known.filter((k) => distinct.has(k)).length;
     return { storage: storage!, programs, kernels: distinct.size, used };
   } catch (e) {
     storage?.release();
+    await giveBack();
     const error = e instanceof SinterError ? e : thrownError("prepare the program", e);
     const status = error.code === "aborted" ? "aborted" : "failed";
     report({ status, error }, error.diagnostic.message);
@@ -196,26 +220,3 @@ async function compileAll(
 
 const longestFirst = (kernels: Iterable<KernelSpec>): KernelSpec[] =>
   [...kernels].sort((a, b) => compileCost(b) - compileCost(a));
-
-/** Submits the first step of a kernel with no workgroups. */
-async function prime(gpu: Gpu, k: KernelSpec, storage: Storage, options: WarmupOptions): Promise<void> {
-  const step = [...storage.setup, ...storage.steps].find((s) => s.pipeline.kernel.key === k.key);
-  if (!step) return;
-  // The workgroup counts come from a zeroed buffer: Dawn prints a warning on standard output for a direct count of 0.
-  const [none] = await gpu.pool.acquire("indirect", [12], "prime the kernels", options.signal);
-  try {
-    const submitPrimer = (): void => {
-      const encoder = gpu.device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      pass.setPipeline(step.pipeline.pipeline);
-      pass.setBindGroup(0, step.group);
-      pass.dispatchWorkgroupsIndirect(none!.buffer, 0);
-      pass.end();
-      gpu.submit([encoder.finish()]);
-    };
-    await gpu.scoped(`prime ${k.label}`, submitPrimer, options);
-    await gpu.wait(`priming ${k.label}`, gpu.done(), options);
-  } finally {
-    none!.release();
-  }
-}

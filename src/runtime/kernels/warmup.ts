@@ -1,5 +1,6 @@
 import { fail, SinterError } from "../../base/diagnostic.ts";
 import type { Kernel, KernelProfile } from "../../manifest/kernel-module.ts";
+import { atOnce } from "../at-once.ts";
 import { describe } from "../describe.ts";
 import { aborted } from "../errors.ts";
 import { checkOptions } from "../options.ts";
@@ -130,7 +131,7 @@ async function warmAll(
     counts.of += now.length;
     if (round === 0) report({ status: "start" }, `${now.length} kernels to prepare`, 0, 2 * now.length);
     const failed = new Map<Text, SinterError>();
-    await pool(usedFirst(now, known), concurrency, async (text) => {
+    await atOnce(usedFirst(now, known), concurrency, async (text) => {
       const kernel = text.label;
       let left = 2;
       try {
@@ -158,7 +159,7 @@ async function warmAll(
     });
   }
   const finish = (t: Text): Promise<void> => parts.texts.compile(t).then(() => parts.texts.prime(t));
-  const rest = pool([...later], 2, (t) => finish(t).catch(() => undefined));
+  const rest = atOnce([...later], 2, (t) => finish(t).catch(() => undefined));
   return { kernels: ready.size, rest };
 }
 
@@ -204,20 +205,4 @@ async function open(core: Core, load: Load, stop: Promise<never> | undefined, re
     giveUp(load, error);
     report({ status: "warning", kernel: kernel.name, error }, error.diagnostic.message);
   }
-}
-
-/** Handles the items in order, so many at a time; ends with the first error. */
-async function pool<T>(items: readonly T[], size: number, handle: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const worker = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
-      try {
-        await handle(item);
-      } catch (e) {
-        queue.length = 0;
-        throw e;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(size, queue.length) }, worker));
 }

@@ -1,0 +1,48 @@
+import type { KernelSpec } from "../manifest/manifest.ts";
+import { atOnce } from "./at-once.ts";
+import type { Gpu, WaitOptions } from "./gpu.ts";
+import type { Storage } from "./storage.ts";
+
+interface PrimeOptions extends WaitOptions {
+  readonly concurrency?: number | undefined;
+}
+
+/**
+ * Submits the first step of each kernel with no workgroups, in order. Several are under way at a time, since each
+ * answer of the device takes longer than the work itself.
+ */
+export async function primeAll(
+  gpu: Gpu,
+  kernels: readonly KernelSpec[],
+  storage: Storage,
+  options: PrimeOptions,
+  tell: (status: "priming" | "primed", kernel: KernelSpec) => void,
+): Promise<void> {
+  // The workgroup counts come from a zeroed buffer: Dawn prints a warning on standard output for a direct count of 0.
+  const [none] = await gpu.pool.acquire("indirect", [12], "prime the kernels", options.signal);
+  try {
+    await atOnce(kernels, options.concurrency ?? 8, async (k) => {
+      tell("priming", k);
+      await prime(gpu, k, storage, none!.buffer, options);
+      tell("primed", k);
+    });
+  } finally {
+    none!.release();
+  }
+}
+
+async function prime(gpu: Gpu, k: KernelSpec, storage: Storage, none: GPUBuffer, options: WaitOptions): Promise<void> {
+  const step = [...storage.setup, ...storage.steps].find((s) => s.pipeline.kernel.key === k.key);
+  if (!step) return;
+  const submitPrimer = (): void => {
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(step.pipeline.pipeline);
+    pass.setBindGroup(0, step.group);
+    pass.dispatchWorkgroupsIndirect(none, 0);
+    pass.end();
+    gpu.submit([encoder.finish()]);
+  };
+  const what = `prime ${k.label}`;
+  await Promise.all([gpu.scoped(what, submitPrimer, options), gpu.wait(what, gpu.done(), options)]);
+}
