@@ -28,6 +28,10 @@ const shared = {
   testTimeout: 60_000,
   hookTimeout: 60_000,
   alias,
+  // Loading the same modules again for each file would take a fifth of the time.
+  isolate: false,
+  restoreMocks: true,
+  unstubEnvs: true,
 };
 
 export default defineConfig({

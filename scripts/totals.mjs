@@ -2,12 +2,13 @@
 // reported.
 import { readFileSync } from "node:fs";
 import { relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 
 /** The lines of a message that are shown: a failed property prints its graph. */
 const shown = 40;
 
 const print = (name, message) => {
-  const lines = (message ?? "").replaceAll(/\u001b\[\d*m/g, "").split("\n");
+  const lines = stripVTControlCharacters(message ?? "").split("\n");
   console.log(`FAILED ${name}\n${lines.slice(0, shown).join("\n")}`);
 };
 

@@ -9,6 +9,7 @@ import type { Kernel } from "../../src/wgsl/kernel.ts";
 import { writeKernel } from "../../src/wgsl/write.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { asOne, inPlace, runUnplanned, unplanned } from "../support/region-run.ts";
+import { leftOut, leftOutWhy } from "../support/share.ts";
 import { difference } from "../support/values.ts";
 import { hardware, variantInputs } from "../support/variants.ts";
 
@@ -71,7 +72,8 @@ for (const [adapter, at] of [
   ["as a GPU", 1],
   ["as a CPU adapter", 2],
 ] as const) {
-  test.each(Object.entries(cases))(`${adapter}: %s`, async (_, [{ graph }, ...variants]) => {
+  test.for(Object.entries(cases))(`${adapter}: %s`, async ([name, [{ graph }, ...variants]], { skip }) => {
+    skip(leftOut(name), leftOutWhy);
     const c: Capabilities = { ...hardware(gpu()), software: at === 2 };
     // One kernel whether or not fusion takes a rider's epilogue along.
     const write = (r: Region): Kernel =>

@@ -17,6 +17,7 @@ import { parse } from "../../src/ir/parse.ts";
 import type { Capabilities } from "../../src/manifest/manifest.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { inPlace, runUnplanned, unplanned } from "../support/region-run.ts";
+import { leftOut, leftOutWhy } from "../support/share.ts";
 import { difference } from "../support/values.ts";
 import { hardware, variantInputs } from "../support/variants.ts";
 
@@ -147,7 +148,8 @@ describe.each([
   ["as a CPU adapter", 1],
 ] as const)("%s", (_, at) => {
   const capabilities = (): Capabilities => ({ ...hardware(gpu()), software: at === 1 });
-  test.each(Object.entries(cases))("%s", async (_, { program, variants, inPlace: replaced }) => {
+  test.for(Object.entries(cases))("%s", async ([title, { program, variants, inPlace: replaced }], { skip }) => {
+    skip(leftOut(title), leftOutWhy);
     await check(program, capabilities(), variants[at]);
     const name = replaced?.[at] ?? `${variants[at]}_in_place`;
     await check(program, capabilities(), name, ((r: Region) => {

@@ -24,6 +24,7 @@ import { loadManifest } from "../../src/runtime/session.ts";
 import { errorBounds, outside } from "../support/error-bounds.ts";
 import { hostData, sharedGpu } from "../support/gpu.ts";
 import { programs } from "../support/programs.ts";
+import { leftOut, leftOutWhy } from "../support/share.ts";
 import { difference } from "../support/values.ts";
 import { load, runOnce } from "./run.ts";
 
@@ -116,7 +117,8 @@ describe("2. fused = unfused = interpreter", () => {
   /** Neither many kernels nor long ones, which take an adapter that computes on the CPU seconds to compile. */
   const cheap = (m: Manifest): boolean => m.kernels.length <= 8 && m.kernels.every((k) => k.wgsl.length < 7000);
 
-  test.each(programs.map((p, i) => [p.name, p, i] as const))("%s", async (_, p, i) => {
+  test.for(programs.map((p, i) => [p.name, p, i] as const))("%s", async ([title, p, i], { skip }) => {
+    skip(leftOut(title), leftOutWhy);
     const bounds = errorBounds(p.graph, p.inputs);
     const own = compileGraph(p.graph, gpu().capabilities).manifest;
     const { capabilities, fuse } = others(gpu().capabilities, i);

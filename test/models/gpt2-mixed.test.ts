@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { batchOf, configs, hashWeights } from "../../bench/gpt2-model.ts";
 import { mixedTrainingStep, trainingStep, treeOf } from "../../bench/gpt2-step.ts";
 import { sharedGpu } from "../support/gpu.ts";
+import { leftOut, leftOutWhy } from "../support/share.ts";
 import { hashParams, tinyGpt2 } from "./hashed.ts";
 
 const gpu = sharedGpu();
@@ -14,7 +15,10 @@ const sizes = { ...configs.tiny, batch: 1, seq: 16 };
 const firstScale = 2 ** 24;
 
 // Software adapters take seconds to compile some of the pipelines.
-test("f16 leaves out the steps that overflow, then keeps to the trajectory of f32", { timeout: 600_000 }, async () => {
+test("f16 leaves out the steps that overflow, then keeps to the trajectory of f32", { timeout: 600_000 }, async ({
+  skip,
+}) => {
+  skip(leftOut("gpt2-mixed"), leftOutWhy);
   // An adapter without f16 computes the same with halves in words: the long run is for one that has it.
   const steps = gpu().capabilities.features.f16 ? 200 : 40;
   const params = hashParams(tinyGpt2.model.params, tinyGpt2.weight);

@@ -7,6 +7,7 @@ import { loadCheckpoint, type Recipe } from "../../examples/train/checkpoint.ts"
 import { type LoopOptions, trainingLoop } from "../../examples/train/loop.ts";
 import { openTraining, type Training } from "../../examples/train/training.ts";
 import { splitWords } from "../../examples/train/words.ts";
+import { leftOut, leftOutWhy } from "../support/share.ts";
 
 const letters = "abcdefghij";
 const words = [...letters].flatMap((a) => [...letters].map((b) => `${a}${b}${a}`));
@@ -26,7 +27,8 @@ afterAll(() => {
 
 const options: LoopOptions = { every: 3, temperature: 1, heldOut: [10, 10] };
 
-test("a run with a break and a resume gives the bits of one without", async () => {
+test("a run with a break and a resume gives the bits of one without", async ({ skip }) => {
+  skip(leftOut("training resumed"), leftOutWhy);
   const whole = await openTraining(gpu, recipe, corpus, undefined, () => {});
   expect(await trainingLoop(whole, options)).toBe(true);
 
