@@ -92,7 +92,7 @@ async function run(options: StepOptions): Promise<number> {
       runners.push({ way, trainer, bytes: gpu.counters.bytesHeld - before, losses: [], ms: [] });
     }
     for (const r of runners) for (let i = 0; i < lossesCompared; i++) r.losses.push(await step(gpu, r, true));
-    await warm(gpu, 1000);
+    await warm(gpu);
     for (let round = 0; round < options.rounds; round++) {
       for (const r of round % 2 ? runners.toReversed() : runners) {
         await gpu.idle();

@@ -16,7 +16,7 @@ import {
 import { halfRound } from "../src/base/half.ts";
 import { type Head, keyRow, queryRow } from "./attention-check.ts";
 import { deliver } from "./deliver.ts";
-import { gpuTime, warm } from "./gpu-time.ts";
+import { gpuTime } from "./gpu-time.ts";
 import { noise } from "./measure.ts";
 import { choice, command, flag, type PlainOptions, parsed, plain, plainHelp, plainOptions, string } from "./options.ts";
 import { Probe } from "./probe.ts";
@@ -144,9 +144,8 @@ async function measure(gpu: Gpu, shape: Shape, dtype: Dtype, probe: Probe): Prom
       };
       opened.push({ causal, forward, both, off });
     }
-    // Checking leaves the GPU idle; what is compared is timed without a pause.
-    await warm(gpu, 700);
-    const products = await productTimes(open, gpu, shape, spec, { q, k, v });
+    // What is compared is timed without a pause.
+    const products = await productTimes(open, shape, spec, { q, k, v });
     const figures: AttentionFigure[] = [];
     for (const { causal, forward, both, off } of opened) {
       const ahead = await gpuTime(forward, { q, k, v });
@@ -183,7 +182,6 @@ interface Opened {
 /** Microseconds of a product that gives scores, and of one that sums over them, all heads at once. */
 async function productTimes(
   open: (program: { load(gpu: Gpu): Promise<unknown> }) => Promise<Any>,
-  gpu: Gpu,
   shape: Shape,
   spec: typeof f32 | typeof f16,
   { q, k, v }: Inputs,
@@ -196,7 +194,6 @@ async function productTimes(
   const summing = await open(compile({ p: spec(...square), v: spec(...shape) }, ({ p, v }) => ({ y: matmul(p, v) })));
   const { p } = (await scoring.run({ q, k } as never)) as unknown as { p: GpuTensor };
   try {
-    await warm(gpu, 500);
     const scores = await gpuTime(scoring, { q, k });
     const sums = await gpuTime(summing, { p, v });
     return { scores: scores.median_us, sums: sums.median_us };

@@ -3,8 +3,6 @@ import { copySpeed } from "../src/runtime/copy-speed.ts";
 import { gpuTime, warm } from "./gpu-time.ts";
 import { median } from "./measure.ts";
 
-/** How long a GPU is kept busy before it is timed: an idle one takes a second to reach its clock rate. */
-const warmMs = 1500;
 /** Measurements of pipelined tokens, of which the median is taken. */
 const rounds = 3;
 
@@ -74,9 +72,9 @@ const isResult = (r: unknown): boolean => typeof (r as GpuTensor).data === "func
 /** Times a program: `tokens` one after the other, and as many with four on the device at a time, three times over. */
 export async function timeRun(gpu: Gpu, run: DecodeRun, tokens: number): Promise<DecodeFigures> {
   const { session } = run;
-  // What is expected takes the CPU seconds, in which a GPU slows down: it is warmed up after that.
   const checked = await run.check();
-  await warm(gpu, warmMs);
+  // That took the CPU seconds, in which a GPU slows down.
+  await warm(gpu);
   const timed = gpu.device.features.has("timestamp-query");
   const copy = timed ? await copySpeed(gpu) : Number.NaN;
   const { median_us: gpu_us, min_us: gpu_min_us } = timed
@@ -97,7 +95,7 @@ export async function timeRun(gpu: Gpu, run: DecodeRun, tokens: number): Promise
     for (let i = 0; i < tokens; i++) dispose((await ring.run(() => token(i))) as Results);
     await ring.idle();
   };
-  await warm(gpu, warmMs / 3);
+  await warm(gpu);
   await pass();
   const before = gpu.counters.snapshot();
   const walls: number[] = [];

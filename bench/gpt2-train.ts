@@ -106,7 +106,7 @@ async function measure(options: Gpt2Options): Promise<Measured> {
     if (options.memory) writeFileSync(options.memory, memory.svg());
     const theirs = options.vs ? await startJax(gpu, options) : undefined;
 
-    await warm(gpu, 1500);
+    await warm(gpu);
     const before = gpu.counters.snapshot();
     const racers = [ours, ...(theirs ? [theirs.racer] : [])];
     const times = await race(racers, [firstLoss, ...(theirs ? [theirs.firstLoss] : [])], steps);

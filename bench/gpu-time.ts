@@ -18,11 +18,21 @@ const spinText = `@group(0) @binding(0) var<storage, read_write> result: array<u
   result[id.x % arrayLength(&result)] = x;
 }`;
 
+/** Milliseconds of work after which a GPU that was idle runs at its full rate. */
+const mostWarm = 1500;
+/** When a GPU was last known to be busy. */
+const busyUntil = new WeakMap<Gpu, number>();
+
 /**
- * Keeps a GPU busy for a while: idle ones run at a fraction of their clock rate, and take a second to speed up. Software
- * adapters have none of their own.
+ * Keeps a GPU busy for as long as it was idle, but no longer than brings it to its full rate: idle ones run at a fraction of it.
+ * Software adapters have no clock of their own.
  */
-export async function warm(gpu: Gpu, ms: number): Promise<void> {
+export async function warm(gpu: Gpu): Promise<void> {
+  const idle = performance.now() - (busyUntil.get(gpu) ?? Number.NEGATIVE_INFINITY);
+  await spin(gpu, Math.min(mostWarm, Math.max(100, idle)));
+}
+
+async function spin(gpu: Gpu, ms: number): Promise<void> {
   if (gpu.capabilities.software) return;
   const { device } = gpu;
   const pipeline = device.createComputePipeline({
@@ -44,6 +54,7 @@ export async function warm(gpu: Gpu, ms: number): Promise<void> {
     await gpu.idle();
   }
   buffer.destroy();
+  busyUntil.set(gpu, performance.now());
 }
 
 /** Shortest time of passes between two waits, in microseconds: shorter ones let a GPU slow down. */
@@ -84,7 +95,7 @@ export async function gpuTime(
     return stamps.map((s) => (s.end - s.begin) / 1000);
   };
   try {
-    await warm(gpu, 100);
+    await warm(gpu);
     const first = median(await passes(2));
     const count = gpu.capabilities.software
       ? samples
@@ -96,8 +107,9 @@ export async function gpuTime(
       const settled = median(again) > 0.98 * median(times);
       times = again;
       if (settled) break;
-      await warm(gpu, 200);
+      await spin(gpu, 200);
     }
+    busyUntil.set(gpu, performance.now());
     return { median_us: median(times), min_us: Math.min(...times) };
   } finally {
     watch.dispose();

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { compile, f16, f32, type Gpu, makeTensor, matmul as matmulOp, openDevice, type Session } from "sinter";
 import { deliver } from "./deliver.ts";
-import { gpuTime, warm } from "./gpu-time.ts";
+import { gpuTime } from "./gpu-time.ts";
 import { elementOf, type Product, products, shapesOf } from "./matmul-cases.ts";
 import { vsJax } from "./matmul-jax.ts";
 import { noise } from "./measure.ts";
@@ -72,7 +72,6 @@ async function run(options: MatmulOptions): Promise<number> {
       f16x3: !!features.subgroupMatrix,
     };
     const wanted = kinds.filter((k) => (options.dtype ? k === options.dtype : possible[k]));
-    if (!software) await warm(gpu, 1500);
     for (const p of software ? [] : products.filter((p) => shapeText(p).startsWith(options.only))) {
       for (const kind of wanted) figures.push(await measure(gpu, p, kind, probe));
     }
@@ -126,8 +125,6 @@ async function measure(gpu: Gpu, p: Product, kind: Kind, probe: Probe): Promise<
       const off = Math.abs((got[row * p.n + col] as number) - elementOf(p, a, b, row, col)) / Math.sqrt(p.k);
       difference = off > difference || Number.isNaN(off) ? off : difference;
     }
-    // Checking leaves the GPU idle, and its clock falls.
-    await warm(gpu, 1000);
     const { median_us: us, min_us } = await gpuTime(session, inputs);
     await probe.session(`${kind} ${p.form} ${shapeText(p)}`, session, inputs);
     const cublas = kind === "f16x3" ? undefined : p.cublas?.[kind];

@@ -55,13 +55,13 @@ async function run(options: RowsOptions): Promise<number> {
   const probe = new Probe(options);
   try {
     const mib = options.mib ?? (gpu.capabilities.software ? 2 : 128);
-    await warm(gpu, 1500);
+    await warm(gpu);
     const copies = [await copySpeed(gpu)];
     const found: RowsFigure[] = [];
     for (const c of rowsCases(mib * 2 ** 20).filter((c) => c.name.startsWith(options.only))) {
       found.push(await measure(gpu, c, copies[0] as number, probe));
     }
-    await warm(gpu, 200);
+    await warm(gpu);
     copies.push(await copySpeed(gpu));
     const copy = median(copies);
     const figures = found.map((f) => ({ ...f, of_copy: (f.tb_per_s * 1e12) / copy }));

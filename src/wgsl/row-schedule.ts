@@ -88,9 +88,11 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   if (r.contiguous) {
     let threads = sharing(steps, r.rows, max, region.uniform !== undefined);
     // On a CPU adapter an invocation a row avoids barriers; only a few rows are shared, long ones by what is one vector of its own.
+    // Where a vector is four invocations, gathering from four rows costs more than sharing up to 64 of them does.
     if (capabilities.software) {
-      const vector = steps < 256 ? 4 : Math.max(4, floorPow2(capabilities.subgroupMinSize));
-      threads = r.rows > 16 || steps < 16 ? 1 : Math.min(threads, vector);
+      const lanes = floorPow2(capabilities.subgroupMinSize);
+      const vector = steps < 256 ? 4 : Math.max(4, lanes);
+      threads = r.rows > (lanes === 4 ? 64 : 16) || steps < 16 ? 1 : Math.min(threads, vector);
     } else if (threads <= 4 && r.rows >= 1024) threads = 1;
     threads = settled(region, "threads", threads);
     const many = Math.max(1, Math.min(floorPow2(r.rows), Math.floor(Math.max(threads, 64) / threads)));
