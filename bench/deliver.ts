@@ -23,12 +23,22 @@ export function deliver(options: PlainOptions, found: Found, probe?: Probe): num
   const result = { ...found.result, ...found.more, ...(profiles.length && { profiles }) };
   if (options.json) console.log(JSON.stringify(result, null, 2));
   else console.log([found.text, ...(profiles.length && probe ? [probe.text()] : [])].join("\n\n"));
-  probe?.write();
-  const wrong = found.wrong ?? [];
+  const { out } = options;
+  const wrong = [...(found.wrong ?? [])];
+  const attempt = (what: string, body: () => void): void => {
+    try {
+      body();
+    } catch (e) {
+      wrong.push(`${what}: ${(e as Error).message}`);
+    }
+  };
   // A result that is wrong is not one to keep.
-  if (options.out !== undefined && wrong.length === 0) {
-    console.error(`kept in ${save(options.out, found.bench, found.device.key, entryOf(found, options))}`);
+  if (out !== undefined && wrong.length === 0) {
+    attempt("the result cannot be kept", () =>
+      console.error(`kept in ${save(out, found.bench, found.device.key, entryOf(found, options))}`),
+    );
   }
+  attempt("the trace cannot be written", () => probe?.write());
   for (const w of wrong) console.error(`bench ${found.bench}: ${w}`);
   return wrong.length ? 1 : 0;
 }

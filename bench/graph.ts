@@ -1,7 +1,7 @@
-import { compile, dim, type Gpu, i32, openDevice } from "sinter";
+import { compile, dim, type Gpu, i32, openDevice, type Program } from "sinter";
 import { encode, specs } from "../examples/encoder/model.ts";
 import { deliver } from "./deliver.ts";
-import { trainingStep } from "./gpt2-step.ts";
+import { stepProgram } from "./gpt2-step.ts";
 import { median } from "./measure.ts";
 import { command } from "./options.ts";
 import { Probe } from "./probe.ts";
@@ -15,7 +15,7 @@ const help = `usage: npm run bench -- graph [options]
 What it costs to call compile again and again: tracing, compiling from the graph to kernels and plan, and asking once more
 for what a program has compiled before; and which kernels of a second program, traced anew, the device already has.
 
-${stepOptionsHelp(5)}
+${stepOptionsHelp(5, { rounds: false })}
 
 SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter.`;
 
@@ -38,14 +38,16 @@ export interface GraphRow {
 }
 
 interface Case {
-  make(): Pick<ReturnType<typeof trainingStep>, "graph" | "compiled">;
+  make(): Pick<Program, "graph" | "compiled">;
   /** Sets of sizes that are asked for in turn. */
   readonly dims: readonly Readonly<Record<string, number>>[];
 }
 
-export const graph = (args: readonly string[]): Promise<number> => command("graph", help, parseStep(args, 5), run);
+export const graph = (args: readonly string[]): Promise<number> =>
+  command("graph", help, parseStep(args, 5, { rounds: false }), run);
 
 async function run(options: StepOptions): Promise<number> {
+  const { config, sizes, dtype, steps } = options;
   const T = dim("T");
   const lengths = Array.from({ length: 16 }, (_, i) => ({ T: 8 * (i + 1) }));
   const cases: Readonly<Record<string, Case>> = {
@@ -55,15 +57,18 @@ async function run(options: StepOptions): Promise<number> {
       dims: lengths,
     },
     encoder: { make: () => compile(specs, encode, { weights: ["params"] }) as never, dims: [{ B: 12, T: 16 }] },
-    [`training step, ${options.config}`]: { make: () => trainingStep(options.sizes), dims: [{}] },
+    [`training step, ${config}${dtype === "f32" ? "" : `, ${dtype}`}`]: {
+      make: () => stepProgram(sizes, dtype),
+      dims: [{}],
+    },
   };
   const gpu = await openDevice();
   try {
-    const rows = Object.entries(cases).map(([name, c]) => measure(gpu, name, c, options.steps));
+    const rows = Object.entries(cases).map(([name, c]) => measure(gpu, name, c, steps));
     const probe = new Probe(options);
-    await profileStep(probe, options.sizes, options.dtype);
+    await profileStep(probe, sizes, dtype);
     const device = deviceOf(gpu);
-    const result = { bench: "graph", adapter: device.text, config: options.config, sizes: options.sizes, rows };
+    const result = { bench: "graph", adapter: device.text, config, sizes, dtype, rows };
     return deliver(options, { bench: "graph", device, result, text: `graph on ${device.text}\n${text(rows)}` }, probe);
   } finally {
     gpu.dispose();

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 
-/** What is wrong with a command line. */
+/** What is wrong with a command line, or with a file that it names. */
 export class Wrong extends Error {}
 
 /** Forms of options, for `parseArgs`. */
@@ -110,5 +110,11 @@ export async function command<O extends { readonly help: boolean }>(
     console.log(help);
     return 0;
   }
-  return run(options);
+  try {
+    return await run(options);
+  } catch (e) {
+    if (!(e instanceof Wrong)) throw e;
+    console.error(`bench ${name}: ${e.message}`);
+    return 1;
+  }
 }

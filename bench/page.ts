@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { command, flag, parsed, plainOptions, resultsFolder, string } from "./options.ts";
-import { faults, type Saved, savedIn } from "./saved.ts";
+import { command, flag, parsed, plainOptions, resultsFolder, string, Wrong } from "./options.ts";
+import { faults, filesIn, readSaved, type Saved } from "./saved.ts";
 import { markdown, tables } from "./tables.ts";
 
 const help = `usage: npm run bench -- report [options]
@@ -34,9 +34,10 @@ const parse = (args: readonly string[]): PageOptions | string =>
 export const report = (args: readonly string[]): Promise<number> => command("report", help, parse(args), run);
 
 async function run({ check, results, page }: PageOptions): Promise<number> {
-  const saved = savedIn(results);
-  const bad = saved.flatMap((s) => faults(s).map((f) => `${s.bench}.${s.adapter}.json: ${f}`));
-  const old = readFileSync(page, "utf8");
+  const files = filesIn(results).map((file) => ({ file, saved: readSaved(file) }));
+  const saved = files.map((f) => f.saved);
+  const bad = files.flatMap(({ file, saved }) => faults(saved).map((f) => `${file}: ${f}`));
+  const old = tried(`${page} cannot be read`, () => readFileSync(page, "utf8"));
   const { text, wrong } = bad.length ? { text: old, wrong: bad } : regenerated(old, saved);
   const problems = [
     ...wrong,
@@ -46,9 +47,17 @@ async function run({ check, results, page }: PageOptions): Promise<number> {
   ];
   for (const p of problems) console.error(`bench report: ${p}`);
   if (problems.length) return 1;
-  if (!check && text !== old) writeFileSync(page, text);
+  if (!check && text !== old) tried(`${page} cannot be written`, () => writeFileSync(page, text));
   console.log(check ? `${page} agrees with ${results}` : text === old ? `${page} is up to date` : `wrote ${page}`);
   return 0;
+}
+
+function tried<T>(what: string, body: () => T): T {
+  try {
+    return body();
+  } catch (e) {
+    throw new Wrong(`${what}: ${(e as Error).message}`);
+  }
 }
 
 const opening = /^<!-- results: (\S+) (\S+) -->$/;

@@ -1,7 +1,7 @@
 import { compile, dim, f32, type Gpu, openDevice } from "sinter";
 import { BufferPool, type Sizing, sizeClass } from "../src/runtime/pool.ts";
 import { deliver } from "./deliver.ts";
-import { makeTrainer, trainingStep } from "./gpt2-step.ts";
+import { makeTrainer, stepProgram } from "./gpt2-step.ts";
 import { noise } from "./measure.ts";
 import { command } from "./options.ts";
 import { Probe } from "./probe.ts";
@@ -16,7 +16,7 @@ What the pool of buffers saves, with size classes and with exact sizes: how many
 there, how many are created a step, and the bytes that they hold. Three users: the training step, a program whose sizes
 change from run to run, and sessions that come and go.
 
-${stepOptionsHelp(100)}
+${stepOptionsHelp(100, { rounds: false })}
 
 SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter.`;
 
@@ -54,8 +54,8 @@ const changing = (most: number): ((i: number) => number) => {
 };
 
 const users: Readonly<Record<string, (gpu: Gpu, options: Options) => Promise<User>>> = {
-  "training step": async (gpu, { sizes }) => {
-    const trainer = await makeTrainer(gpu, sizes, trainingStep(sizes));
+  "training step": async (gpu, { sizes, dtype }) => {
+    const trainer = await makeTrainer(gpu, sizes, stepProgram(sizes, dtype));
     return {
       step: async () => {
         const loss = await trainer.step(true);
@@ -108,7 +108,8 @@ const users: Readonly<Record<string, (gpu: Gpu, options: Options) => Promise<Use
   },
 };
 
-export const pool = (args: readonly string[]): Promise<number> => command("pool", help, parseStep(args, 100), run);
+export const pool = (args: readonly string[]): Promise<number> =>
+  command("pool", help, parseStep(args, 100, { rounds: false }), run);
 
 async function run(options: StepOptions): Promise<number> {
   const rows: PoolRow[] = [];
@@ -125,8 +126,9 @@ async function run(options: StepOptions): Promise<number> {
     }
   }
   const probe = new Probe(options);
-  await profileStep(probe, options.sizes, options.dtype);
-  const result = { bench: "pool", adapter: device.text, config: options.config, sizes: options.sizes, rows };
+  const { config, sizes, dtype } = options;
+  await profileStep(probe, sizes, dtype);
+  const result = { bench: "pool", adapter: device.text, config, sizes, dtype, rows };
   return deliver(options, { bench: "pool", device, result, text: `pool on ${device.text}\n${text(rows)}` }, probe);
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Gpu } from "sinter";
+import { Wrong } from "./options.ts";
 
 /** The adapter that a result is of. */
 export interface Device {
@@ -50,16 +51,29 @@ export function deviceOf(gpu: Pick<Gpu, "adapterName" | "info">): Device {
 export const fileOf = (folder: string, bench: string, adapter: string): string =>
   join(folder, `${bench}.${adapter}.json`);
 
-export const readSaved = (file: string): Saved => JSON.parse(readFileSync(file, "utf8")) as Saved;
+export function readSaved(file: string): Saved {
+  let saved: Partial<Saved> | null;
+  try {
+    saved = JSON.parse(readFileSync(file, "utf8")) as Partial<Saved> | null;
+  } catch (e) {
+    throw new Wrong(`${file} cannot be read: ${(e as Error).message}`);
+  }
+  if (!Array.isArray(saved?.entries)) throw new Wrong(`${file} holds no results: it has no list of entries`);
+  return saved as Saved;
+}
 
-/** All files of a folder by name, in order. */
-export const savedIn = (folder: string): Saved[] =>
-  existsSync(folder)
-    ? readdirSync(folder)
-        .filter((n) => n.endsWith(".json"))
-        .sort()
-        .map((n) => readSaved(join(folder, n)))
-    : [];
+/** The files of results in a folder, in order. */
+export function filesIn(folder: string): string[] {
+  try {
+    const names = readdirSync(folder).filter((n) => n.endsWith(".json"));
+    return names.sort().map((n) => join(folder, n));
+  } catch (e) {
+    throw new Wrong(`${folder} cannot be read: ${(e as Error).message}`);
+  }
+}
+
+/** All results of a folder by name, in order. */
+export const savedIn = (folder: string): Saved[] => (existsSync(folder) ? filesIn(folder).map(readSaved) : []);
 
 /** Puts an entry in the place of the one of the same command; commands keep their order. */
 export function withEntry(saved: Saved, entry: Entry): Saved {
@@ -91,14 +105,17 @@ export function faults(saved: unknown): string[] {
   need(typeof s.bench === "string" && typeof s.adapter === "string", "bench and adapter are not texts");
   need(Array.isArray(s.entries) && s.entries.length > 0, "there are no entries");
   for (const e of Array.isArray(s.entries) ? s.entries : []) {
-    need(e.command?.startsWith(`npm run bench -- ${s.bench}`), `${e.command} is not a command of ${s.bench}`);
-    need(/^\d{4}-\d\d-\d\d$/.test(e.date), `${e.date} is not a date`);
-    need(typeof e.device === "string" && e.device !== "", "an entry has no device");
     need(
-      typeof e.versions?.node === "string" && typeof e.versions?.webgpu === "string",
+      typeof e?.command === "string" && e.command.startsWith(`npm run bench -- ${s.bench}`),
+      `${e?.command} is not a command of ${s.bench}`,
+    );
+    need(/^\d{4}-\d\d-\d\d$/.test(e?.date), `${e?.date} is not a date`);
+    need(typeof e?.device === "string" && e.device !== "", "an entry has no device");
+    need(
+      typeof e?.versions?.node === "string" && typeof e.versions.webgpu === "string",
       "versions lack node or webgpu",
     );
-    need(typeof e.result === "object" && e.result !== null, "an entry has no result");
+    need(typeof e?.result === "object" && e.result !== null, "an entry has no result");
   }
   return out;
 }

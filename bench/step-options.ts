@@ -25,20 +25,28 @@ export interface StepOptions extends PlainOptions {
   readonly rounds: number;
 }
 
-export const stepOptionsHelp = (steps: number): string => `  --config NAME   tiny (default), small or distil
+/** What a benchmark that takes no samples in turns leaves out. */
+interface Without {
+  readonly rounds: false;
+}
+
+export const stepOptionsHelp = (
+  steps: number,
+  without?: Without,
+): string => `  --config NAME   tiny (default), small or distil
   --layers N  --width N  --heads N  --vocab N  --batch N  --seq N
                   change one size of the configuration
   --dtype TYPE    f32 (default), f16x3 or f16
   --steps N       steps of a sample, ${steps} by default
-  --rounds N      samples of each way, 3 by default; their median counts
-${plainHelp}`;
+${without ? "" : "  --rounds N      samples of each way, 3 by default; their median counts\n"}${plainHelp}`;
 
 /** The command line's options, or what is wrong with it. */
-export const parseStep = (args: readonly string[], steps: number): StepOptions | string =>
+export const parseStep = (args: readonly string[], steps: number, without?: Without): StepOptions | string =>
   parsed(() => {
+    const options = { config: string, dtype: string, steps: string, ...sizeOptions, ...plainOptions } as const;
     const { values: v } = parseArgs({
       args: [...args],
-      options: { config: string, dtype: string, steps: string, rounds: string, ...sizeOptions, ...plainOptions },
+      options: { ...options, ...((without ? {} : { rounds: string }) as { readonly rounds: typeof string }) },
     });
     const config = choice("config", v.config ?? "tiny", Object.keys(configs) as ConfigName[]);
     return {

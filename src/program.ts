@@ -45,8 +45,8 @@ export interface ManifestOptions {
   /** The device to compile for; by default what WebGPU guarantees everywhere, which runs on all. */
   readonly capabilities?: Capabilities;
   readonly fuse?: FuseMode;
-  /** Measurements to choose variants and fusions by; none by default, so that what is built ahead can be built again. */
-  readonly tuning?: TuningTable;
+  /** Measurements to choose variants and fusions by; none (`off`) by default, so that what is built ahead can be built again. */
+  readonly tuning?: TuningTable | "off";
 }
 
 export interface ManifestSetOptions extends Omit<ManifestOptions, "dims"> {
@@ -61,8 +61,8 @@ export interface ExplainOptions {
   /** The device to plan for; by default what WebGPU guarantees everywhere. */
   readonly capabilities?: Capabilities;
   readonly fuse?: FuseMode;
-  /** Measurements to choose variants and fusions by; none by default, so that what is built ahead can be built again. */
-  readonly tuning?: TuningTable;
+  /** Measurements to choose variants and fusions by; none (`off`) by default, so that what is built ahead can be built again. */
+  readonly tuning?: TuningTable | "off";
 }
 
 const ids = new WeakMap<TuningTable, number>();
@@ -74,6 +74,14 @@ function idOf(table: TuningTable | undefined): number {
   const id = ids.get(table) ?? ++tables;
   ids.set(table, id);
   return id;
+}
+
+/** The table that an option names: `off` is none. */
+function tableOf(where: string, tuning: ManifestOptions["tuning"]): TuningTable | undefined {
+  if (tuning === undefined) return undefined;
+  if (typeof tuning !== "string") return checkTuningTable(tuning);
+  oneOf(where, "tuning", tuning, ["off"]);
+  return undefined;
 }
 
 /** Manifests kept for programs that run at changing sizes. */
@@ -155,7 +163,7 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
       tuning: undefined,
     });
     const fuse = oneOf("manifest", "fuse", o.fuse, modes);
-    const tuning = o.tuning && checkTuningTable(o.tuning);
+    const tuning = tableOf("manifest", o.tuning);
     const at = (sizes: Dims): Manifest => {
       const dims = checkDims(sizes, this.dims.keys());
       requireDims(dims, this.dims.keys(), (missing) => `bind them: manifest({ dims: { ${missing} } })`);
@@ -203,7 +211,7 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
     const given = checkDims(o.dims ?? {}, this.dims.keys());
     const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
     const fuse = oneOf(where, "fuse", o.fuse, modes);
-    const tuning = o.tuning && checkTuningTable(o.tuning);
+    const tuning = tableOf(where, o.tuning);
     const compiled = this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, { fuse, tuning });
     return { compiled, assumed };
   }

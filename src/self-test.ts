@@ -9,7 +9,7 @@ import { count, ndarray } from "./ir/ndarray.ts";
 import type { Capabilities } from "./manifest/manifest.ts";
 import type { TuningTable } from "./manifest/tuning.ts";
 import type { Gpu } from "./runtime/gpu.ts";
-import { type Fault, stand, type TestedFeature, type Trial, testedFeatures } from "./runtime/self-test.ts";
+import { type Fault, lostTo, stand, type TestedFeature, type Trial, testedFeatures } from "./runtime/self-test.ts";
 import { loadManifest } from "./runtime/session.ts";
 import type { Fallback } from "./runtime/warmup.ts";
 
@@ -96,7 +96,8 @@ export async function testDevice(
   let compiled = first;
   const faults: Fault[] = [];
   for (;;) {
-    const found = await stand(gpu, trialsFor(compiled, gpu.capabilities), runOnce);
+    const failed = await stand(gpu, trialsFor(compiled, gpu.capabilities), runOnce);
+    const found = failed.length > 0 ? failed : lostTo(gpu, compiled.manifest);
     if (found.length === 0) break;
     faults.push(...found);
     compiled = again();
@@ -109,11 +110,15 @@ const untested = async (): Promise<undefined> => undefined;
 async function runOnce(gpu: Gpu, { manifest, inputs }: Trial): Promise<Record<string, ArrayLike<number>>> {
   using session = await loadManifest(gpu, manifest, {}, { warm: true, test: untested });
   const results = Object.entries(await session.run(inputs, { read: true }));
-  const values = await Promise.all(results.map(async ([name, tensor]) => [name, await tensor.data()] as const));
-  for (const [, tensor] of results) tensor.dispose();
   // No run of the caller's.
   gpu.counters.dispatches -= manifest.dispatches.length;
-  return Object.fromEntries(values);
+  try {
+    return Object.fromEntries(
+      await Promise.all(results.map(async ([name, tensor]) => [name, await tensor.data()] as const)),
+    );
+  } finally {
+    for (const [, tensor] of results) tensor.dispose();
+  }
 }
 
 /** One trial for each kind of kernel that uses a tested feature: variants that differ in their sizes are of one kind. */

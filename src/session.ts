@@ -31,7 +31,10 @@ interface LoadBase extends WarmupOptions {
   readonly tuning?: Tuning | undefined;
 }
 
-/** `weights` and `state` are trees of values for the inputs that the program was compiled to take there. */
+/**
+ * `weights` and `state` are trees of values for the inputs that the program was compiled to take there. Their arrays are read
+ * while the load is pending: change none before it resolves.
+ */
 export type LoadOptions<S, W extends string, N extends string> = LoadBase &
   ([W] extends [never] ? { readonly weights?: undefined } : { readonly weights: NamedInputs<S, W, Value> }) &
   ([N] extends [never] ? { readonly state?: undefined } : { readonly state: NamedInputs<S, N, Value> });

@@ -1,9 +1,11 @@
 /** Tuning: which variants of kernels, and which fusions, are fastest on an adapter. */
+import { fail } from "./base/diagnostic.ts";
 import { compileGraph, type Inspected } from "./compiler.ts";
 import { checkDims, type Dims } from "./frontend/dims.ts";
 import { readOptions } from "./frontend/options.ts";
 import type { Program } from "./program.ts";
 import { checkGpu, type Gpu } from "./runtime/gpu.ts";
+import { identityOf, sameAdapter } from "./tune/adapter.ts";
 import { type TuneOptions as RunOptions, runTuning, type Tuned } from "./tune/run.ts";
 import { checkTuningTable } from "./tune/table.ts";
 
@@ -23,7 +25,7 @@ export interface TuneOptions extends RunOptions {
  * Measures the variants of every kernel of a program on a device, and its fusions: the table says which are fastest there.
  * Kernels run one by one on random data of their real shapes. A variant whose numbers are not those of the usual one is
  * never chosen, nor one that wins by less than 3 %. Works in browsers too.
- * @throws SinterError `bad-tuning-table`, and as {@link Program.load}
+ * @throws SinterError `bad-tuning-table`, also for the table of another adapter, and as {@link Program.load}
  */
 export function tune(gpu: Gpu, program: Pick<Program, "bind" | "dims">, options: TuneOptions = {}): Promise<Tuned> {
   const { dims, ...o } = readOptions("tune", options, {
@@ -31,7 +33,16 @@ export function tune(gpu: Gpu, program: Pick<Program, "bind" | "dims">, options:
     ...{ onProgress: undefined, signal: undefined, now: undefined, timer: undefined },
   });
   checkGpu("tune", gpu);
-  if (o.table) checkTuningTable(o.table);
+  if (!(o.budget > 0))
+    fail("bad-option", `tune: budget cannot be ${o.budget}`, { hint: "give a number of seconds above 0" });
+  if (o.table) {
+    const { adapter } = checkTuningTable(o.table);
+    if (adapter.vendor !== "" && !sameAdapter(adapter, identityOf(gpu))) {
+      fail("bad-tuning-table", `tune: the table is of another adapter, ${adapter.vendor} ${adapter.architecture}`, {
+        hint: "leave it out: a new one is begun",
+      });
+    }
+  }
   const sizes = { ...Object.fromEntries(program.dims), ...checkDims(dims ?? {}, program.dims.keys()) };
   const graph = program.bind(sizes);
   return runTuning(

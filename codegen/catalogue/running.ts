@@ -36,7 +36,7 @@ the mistake. To load a file that holds more than the model needs, use \`fromName
       summary: "what was given as a tuning table is none, or one of another release",
       text: `
 A tuning table is what \`sinter tune\` writes: \`version\`, \`adapter\`, \`features\`, \`kernels\` and \`fusions\`, see [tuning.md](tuning.md). The cause names the first part of
-it that is wrong. Names that this release does not know are no error: such an entry is passed over. \`sinter tune\` also refuses to go on from the table of another adapter.`,
+it that is wrong. Names that this release does not know are no error: such an entry is passed over. \`tune\` and \`sinter tune\` also refuse to go on from the table of another adapter.`,
       example: {
         wrong: "await compile({ x: f32(4) }, ({ x }) => x.relu()).load(gpu, { tuning: { version: 1 } });",
         right: 'await compile({ x: f32(4) }, ({ x }) => x.relu()).load(gpu, { tuning: "off" });',

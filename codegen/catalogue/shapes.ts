@@ -107,7 +107,7 @@ size wherever it stands, and every letter of the result stands in some operand. 
       code: "empty-axis",
       summary: "an index is asked of an axis without elements",
       text: `
-argmax, argmin and gather return or read an element, and an axis of size 0 has none. Sums and maxima of nothing exist (0 and -Infinity) and are
+argmax, argmin, gather and embedding return or read an element, and an axis of size 0 has none. Sums and maxima of nothing exist (0 and -Infinity) and are
 no error. Search along another axis, or leave the op out for empty inputs.`,
     },
     {

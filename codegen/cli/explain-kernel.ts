@@ -41,6 +41,7 @@ export function explainKernel(name: string, kernel: KernelDefinition, wishes: Wi
   }
   return {
     name,
+    dims,
     data: { name, kind: "kernel", dims, scalars, plans: planned.map((p) => planData(p, wishes)) },
     text: planned.map((p, i) => planText(name, p, planned[i - 1], wishes)).join("\n\n"),
     svg: () => (planned[0] as Planned).svg(),

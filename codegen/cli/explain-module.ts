@@ -9,7 +9,7 @@ import { parseDims } from "./commands/explain.ts";
 import { type Context, exit, misused, textOption } from "./context.ts";
 import { explainKernel } from "./explain-kernel.ts";
 import { explainProgram } from "./explain-program.ts";
-import { type Explanation, ownDims, type Wishes } from "./explanation.ts";
+import { checkNames, type Explanation, ownDims, type Wishes } from "./explanation.ts";
 import { type Explainable, loadExports } from "./load-exports.ts";
 
 /** Explains an export of a module, or all kernels and programs that it exports. */
@@ -33,6 +33,11 @@ export async function explainModule(file: string, name: string | undefined, cont
         : explainProgram(name, what, { ...wishes, dims: chosen.length > 1 ? ownDims(what, wishes.dims) : wishes.dims }),
     );
   });
+  if (chosen.length > 1)
+    checkNames(
+      wishes.dims,
+      explained.flatMap((e) => e.dims),
+    );
   if (drawn !== undefined) {
     writeDrawing(resolve(cwd, drawn), (explained[0] as Explanation).svg());
     terminal.say(`wrote ${drawn}`);

@@ -15,6 +15,7 @@ export function explainProgram(name: string, program: Program, wishes: Wishes): 
   const { kernels } = wishes.wgsl ? program.manifest({ dims, capabilities }) : { kernels: [] };
   return {
     name,
+    dims: [...program.dims.keys()],
     data: {
       ...{ name, kind: "program", profile: capabilities.name, dims, traffic, ...reportData(report) },
       memory: { plannedBytes: memory.plannedBytes, lowerBoundBytes: memory.lowerBoundBytes, rows: memory.rows },

@@ -13,7 +13,7 @@ export interface AttentionOptions {
   readonly mask?: Tensor;
   /** Query i sees keys up to i; the last query sees the last key. False by default. */
   readonly causal?: boolean;
-  /** Multiplies the scores; 1 / sqrt(D) by default. */
+  /** Multiplies the scores; 1 / sqrt(D) by default, needed where D is 0. */
   readonly scale?: number;
 }
 

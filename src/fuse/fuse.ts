@@ -6,7 +6,7 @@ import type { TuningTable } from "../manifest/tuning.ts";
 import { cheaperAgain } from "./again.ts";
 import { BindingCount } from "./bindings.ts";
 import { carryColumns } from "./carry-columns.ts";
-import { type FuseMode, type Fuser, type Refusal, storedSet } from "./fuser.ts";
+import { type FuseMode, type Fuser, type Refusal, storedSet, tooMany } from "./fuser.ts";
 import { type Group, Grouping } from "./groups.ts";
 import { home } from "./home.ts";
 import { absorb, joinRow, ride } from "./join.ts";
@@ -18,7 +18,7 @@ import { joinProduct, rideUpdate } from "./prologue-join.ts";
 import { isAnchor, isElementwise, isStored, isZero, shapeOf, storedRoot, widensHalf } from "./pull.ts";
 import type { Family, Region } from "./region.ts";
 import { findRides, type Rides } from "./riders.ts";
-import { nodesOverLimit, splitOverLimit } from "./split.ts";
+import { lastOverLimit, nodesOverLimit, splitOverLimit } from "./split.ts";
 import { ownSums } from "./sums-of-parts.ts";
 
 export interface FuseResult {
@@ -59,7 +59,7 @@ export function fuse(
   const rides: Rides = mode === "off" ? { nodes: graph.nodes, productOf: new Map() } : findRides(graph);
   const few = mode !== "off" && !uniform;
   let left: ReadonlySet<Node> = few ? findPrologues(rides.nodes, users, roots, capabilities) : new Set();
-  const group = (settings: Pick<Fuser, "again" | "unlimited" | "expected" | "tight">): Fuser => {
+  const group = (settings: Pick<Fuser, "again" | "unlimited" | "expected" | "tight" | "apart">): Fuser => {
     const grouping = new Grouping(rides.nodes, users, roots);
     const measured = tuning && measuredBy(tuning.fusions);
     const f: Fuser = {
@@ -70,7 +70,7 @@ export function fuse(
       grouping.advance(n);
       const product = rides.productOf.get(n);
       if (product && ride(f, n, product)) continue;
-      if (!few || !(joinProduct(f, n) || rideUpdate(f, n, graph))) place(f, n);
+      if (!few || f.apart?.has(n) || !(joinProduct(f, n) || rideUpdate(f, n, graph))) place(f, n);
     }
     for (const n of graph.nodes) if (roots.has(n)) store(f, n);
     if (mode === "profit") shareExpensive(f, graph);
@@ -91,7 +91,15 @@ export function fuse(
       if ([...more].every((n) => tight.has(n))) break;
       tight = new Set([...tight, ...more]);
     }
-    return f;
+    // What fits in no way is computed elsewhere, the last results of a kernel first.
+    const apart = new Set<Node>();
+    for (;;) {
+      const last = lastOverLimit(f, apart);
+      if (last.length === 0) return f;
+      for (const n of last) apart.add(n);
+      f = group({ again, unlimited: false, expected: stored, tight, apart });
+      for (const n of apart) f.refusals.set(n, tooMany(f));
+    }
   };
   let f = all();
   if (left.size > 0 && nodesOverLimit(f).size > 0) {
@@ -138,7 +146,7 @@ function place(f: Fuser, n: Node): void {
     if (needsOwnKernelUnfused(n)) grouping.own(grouping.open("pointwise", shapeOf(n)), n);
     return;
   }
-  if (isElementwise(n) && !f.again.has(n) && !isWidening(f, n)) absorb(f, n);
+  if (isElementwise(n) && !f.again.has(n) && !f.apart?.has(n) && !isWidening(f, n)) absorb(f, n);
 }
 
 /**

@@ -27,11 +27,18 @@ export interface Fuser {
   readonly tight?: ReadonlySet<Node>;
   /** Elementwise nodes that no kernel shall store unless it must. */
   readonly again: ReadonlySet<Node>;
+  /** Elementwise nodes that did not fit the kernels of what they read. */
+  readonly apart?: ReadonlySet<Node>;
   /** Reductions, and what is made of them, that the products that read them compute by themselves. */
   readonly left: ReadonlySet<Node>;
   /** What a tuning table says of fusions. */
   readonly measured?: Measured;
 }
+
+export const tooMany = ({ bindings }: Fuser): Refusal => ({
+  reason: "bindings",
+  detail: `the kernel would bind more than ${bindings.limit} storage buffers`,
+});
 
 /** Groups that own something the node reads, latest first. */
 export function producerGroups(f: Fuser, n: Node): Group[] {

@@ -7,7 +7,7 @@ import { countOf, isElementwise, isStored, permutedFrom, shapeOf } from "./pull.
 /** A kernel for a node that must be stored: one that computes it anyway at its own elements, or one of its own. */
 export function home(f: Fuser, n: Node): void {
   const { grouping } = f;
-  if (f.mode !== "off" && isElementwise(n)) {
+  if (f.mode !== "off" && isElementwise(n) && !f.apart?.has(n)) {
     absorb(f, n);
     if (grouping.owner.has(n)) return;
   }

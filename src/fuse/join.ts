@@ -11,6 +11,7 @@ import {
   type Rows,
   sameRows,
   sameShape,
+  tooMany,
 } from "./fuser.ts";
 import { type Group, pointOf, readsSamePoint } from "./groups.ts";
 import { epilogueText, followsApart, joinText, keepApart, pays, riderText } from "./measured.ts";
@@ -54,7 +55,7 @@ function refuse(f: Fuser, g: Group, n: Node): Refusal | undefined {
   }
   if (closesCycle(f, g, n)) return { reason: "cycle", detail: "another operand is computed from this kernel's result" };
   if (overLimit(f, g, [n]) && !relieve(f, g, n) && bindsMore(f, g, n)) {
-    return { reason: "bindings", detail: `the kernel would bind more than ${f.bindings.limit} storage buffers` };
+    return tooMany(f);
   }
   // What follows an epilogue follows it.
   const first = g.family !== "pointwise" && [...g.members].every((m) => g.anchors.includes(m) || m.op === "result");
@@ -128,10 +129,7 @@ export function joinRow(f: Fuser, n: Node): boolean {
       continue;
     }
     if (overLimit(f, g, [n])) {
-      f.refusals.set(n, {
-        reason: "bindings",
-        detail: `the kernel would bind more than ${f.bindings.limit} storage buffers`,
-      });
+      f.refusals.set(n, tooMany(f));
       continue;
     }
     const name = (): string => joinText(n, g);

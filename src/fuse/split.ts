@@ -1,5 +1,5 @@
 import type { Node } from "../ir/graph.ts";
-import { type Fuser, feedsItself, overLimit, storedSet } from "./fuser.ts";
+import { type Fuser, feedsItself, overLimit, storedSet, tooMany } from "./fuser.ts";
 import type { Group } from "./groups.ts";
 import { isElementwise, isStored, shapeOf } from "./pull.ts";
 
@@ -15,10 +15,7 @@ export function splitOverLimit(f: Fuser): void {
       const part = largestPart(f, g);
       if (!part) continue;
       grouping.own(grouping.open("pointwise", shapeOf(part)), part);
-      f.refusals.set(part, {
-        reason: "bindings",
-        detail: `the kernel would bind more than ${f.bindings.limit} storage buffers`,
-      });
+      f.refusals.set(part, tooMany(f));
       stored = storedSet(grouping);
       again = true;
     }
@@ -26,16 +23,25 @@ export function splitOverLimit(f: Fuser): void {
 }
 
 /** What is computed in kernels that bind more than the device allows. */
-export function nodesOverLimit({ grouping, bindings }: Fuser): Set<Node> {
+export const nodesOverLimit = (f: Fuser): Set<Node> => new Set(groupsOverLimit(f).flatMap((g) => [...g.members]));
+
+/** Of each kernel that binds more than the device allows the later half of what it makes of its anchors' results. */
+export const lastOverLimit = (f: Fuser, but: ReadonlySet<Node>): readonly Node[] =>
+  groupsOverLimit(f).flatMap((g) => {
+    const made = [...g.members].filter((m) => isElementwise(m) && !g.anchors.includes(m) && !but.has(m));
+    return made.sort((a, b) => a.id - b.id).slice(made.length >> 1);
+  });
+
+function groupsOverLimit({ grouping, bindings }: Fuser): readonly Group[] {
   const stored = storedSet(grouping);
-  const exceeds = (g: Group): boolean =>
+  return grouping.groups.filter((g) =>
     bindings.exceeds(
       g,
       [...g.members],
       grouping.inputsOf(g),
       [...g.members].filter((m) => stored.has(m)),
-    );
-  return new Set(grouping.groups.filter(exceeds).flatMap((g) => [...g.members]));
+    ),
+  );
 }
 
 /**

@@ -18,7 +18,9 @@ function fromEnvironment(options: OpenDeviceOptions): OpenDeviceOptions {
 
 function tableOf(file: string): TuningTable {
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as TuningTable;
+    const table: unknown = JSON.parse(readFileSync(file, "utf8"));
+    if (typeof table !== "object" || table === null || Array.isArray(table)) throw new Error("it is no object");
+    return table as TuningTable;
   } catch (e) {
     return fail("bad-tuning-table", `SINTER_TUNING names ${file}, which is no tuning table`, {
       cause: (e as Error).message,

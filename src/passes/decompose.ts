@@ -5,13 +5,14 @@ import { replaceNodes } from "./rewrite.ts";
 
 /**
  * Replaces composites by the simpler rows they are made of, until none is left. Those named in `keep` stay: they have a
- * kernel of their own.
+ * kernel of their own, which no empty operand reaches.
  */
 export function decompose(graph: Graph, options: { keep?: readonly string[] } = {}): Graph {
-  const keep = options.keep ?? [];
+  const stays = (n: Node): boolean =>
+    options.keep?.includes(n.op) === true && !n.args.some((a) => a.type.shape.includes(0));
   for (let out = graph; ; ) {
     const next = replaceNodes(out, (n, args, b) =>
-      rowOf(n.op).kind === "composite" && !keep.includes(n.op) ? replacement(n, args, b) : undefined,
+      rowOf(n.op).kind === "composite" && !stays(n) ? replacement(n, args, b) : undefined,
     );
     if (next === out) return out;
     out = next;

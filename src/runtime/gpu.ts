@@ -1,6 +1,7 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import type { Tuning } from "../manifest/tuning.ts";
+import { after } from "./after.ts";
 import { Batch } from "./batch.ts";
 import type { CompileQueue } from "./compiling.ts";
 import { type Counters, makeCounters } from "./counters.ts";
@@ -172,9 +173,7 @@ export class Gpu {
       };
       const fail = (error: unknown): void => finish(() => reject(error));
       const onAbort = (): void => fail(aborted(what, signal));
-      const timer = Number.isFinite(this.#timeoutMs)
-        ? setTimeout(() => fail(timedOut(what, this.#timeoutMs)), this.#timeoutMs)
-        : undefined;
+      const timer = after(this.#timeoutMs, () => fail(timedOut(what, this.#timeoutMs)));
       promise.then(
         (value) => (this.#ended ? fail(this.#ended) : finish(() => resolve(value))),
         (error) => fail(this.#ended ?? error),

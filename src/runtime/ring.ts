@@ -1,4 +1,5 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
+import { after } from "./after.ts";
 import { aborted } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
@@ -135,7 +136,7 @@ export class Ring {
     const turn = new Promise<number>((resolve, reject) => {
       this.#waiting.push((give = resolve));
       const ms = this.#timeoutMs;
-      if (ms !== undefined) timer = setTimeout(() => reject(this.#tooLate(ms)), ms);
+      if (ms !== undefined) timer = after(ms, () => reject(this.#tooLate(ms)));
     });
     try {
       const place = await this.gpu.wait("waiting for a place in the ring", turn, options);

@@ -35,6 +35,9 @@ export interface Fault {
   readonly error: SinterError;
 }
 
+/** What cost a device its features. */
+const losses = new WeakMap<Gpu, Map<TestedFeature, Fault>>();
+
 const verdicts = new WeakMap<Gpu, Map<string, Promise<Fault | undefined>>>();
 
 /**
@@ -60,8 +63,15 @@ export async function stand(gpu: Gpu, trials: readonly Trial[], run: RunOnce): P
     if (!fault || faults.has(feature)) continue;
     faults.set(feature, fault);
     gpu.lose(feature);
+    losses.set(gpu, new Map([...(losses.get(gpu) ?? []), [feature, fault]]));
   }
   return [...faults.values()];
+}
+
+/** What cost the device features that these kernels need, which were chosen before another load found it. */
+export function lostTo(gpu: Gpu, { kernels }: Manifest): readonly Fault[] {
+  const lost = [...(losses.get(gpu) ?? [])];
+  return lost.flatMap(([feature, fault]) => (kernels.some((k) => k.requires[feature]) ? [fault] : []));
 }
 
 /**

@@ -120,14 +120,20 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
     const ordered = () => usedFirst(gpu.compilers ? longestFirst(distinct.values()) : distinct.values(), known);
     let order = ordered();
     const compiled = new Map<string, Pipeline>();
-    const compiling = compileAll(gpu, order, compiled, options, report);
+    const compiling = compileAll(gpu, order, compiled, options, report).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
     // Meanwhile: the largest buffers take a driver tens of milliseconds.
     memory = take(byUse(programs, known)[0]!);
     const test = options.test?.();
     // Where compiling fails nobody waits for the test.
     test?.catch(() => undefined);
-    await compiling;
+    const failed = await compiling;
+    // Another load may have found since that a feature is faulty: then the test says what to load instead.
+    if (failed && !isMissingFeature(failed.error)) throw failed.error;
     const fallback = test && (await gpu.wait("testing the device", test, options));
+    if (failed && !fallback) throw failed.error;
     if (fallback) {
       await giveBack();
       const before = distinct;
@@ -170,6 +176,8 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
     throw error;
   }
 }
+
+const isMissingFeature = (e: unknown): boolean => e instanceof SinterError && e.code === "feature-missing";
 
 /** Programs by how many of their kernels were used. */
 function byUse(programs: readonly Manifest[], known: readonly string[]): readonly Manifest[] {

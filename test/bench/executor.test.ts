@@ -3,7 +3,7 @@ import { overheads } from "../../bench/gpt2-measure.ts";
 import { configs } from "../../bench/gpt2-model.ts";
 import { makeTrainer, trainingStep } from "../../bench/gpt2-step.ts";
 import { profileFigures } from "../../bench/profile-figures.ts";
-import { parseStep, type StepOptions } from "../../bench/step-options.ts";
+import { parseStep, type StepOptions, stepOptionsHelp } from "../../bench/step-options.ts";
 import { divided } from "../../bench/submits.ts";
 import { tableText } from "../../bench/table.ts";
 import { openDevice } from "../../src/node/index.ts";
@@ -25,6 +25,14 @@ describe("options of submits, pool and graph", () => {
     ["--wat", "Unknown option '--wat'"],
   ])("%s is refused", (line, why) => {
     expect(parse(line)).toBe(why);
+  });
+
+  test("pool and graph have no rounds", () => {
+    const without = { rounds: false } as const;
+    expect(parseStep(["--rounds", "2"], 5, without)).toBe("Unknown option '--rounds'");
+    expect(parseStep(["--dtype", "f16"], 5, without)).toMatchObject({ dtype: "f16", steps: 5 });
+    expect([stepOptionsHelp(5), stepOptionsHelp(5, without)].map((h) => h.includes("--rounds"))).toEqual([true, false]);
+    expect(stepOptionsHelp(5, without)).toBe(stepOptionsHelp(5).replace(/ +--rounds.*\n/, ""));
   });
 });
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -7,6 +7,7 @@ import { all, measurements } from "../../bench/all.ts";
 import { deliver, entryOf } from "../../bench/deliver.ts";
 import { parsePlain } from "../../bench/options.ts";
 import { regenerated, report } from "../../bench/page.ts";
+import { Probe } from "../../bench/probe.ts";
 import {
   deviceOf,
   type Entry,
@@ -96,6 +97,44 @@ describe("results", () => {
       { entries: [{ command: "npm run bench -- pool", result: { rows: [0.123457] } }] },
     ]);
     expect(entryOf(found, { ...options, args: ["--steps", "3"] }).command).toBe("npm run bench -- pool --steps 3");
+  });
+
+  test("they are kept before the trace is written: one that cannot be is an error", () => {
+    const folder = mkdtempSync(join(tmpdir(), "results-"));
+    vi.spyOn(console, "log").mockReturnValue();
+    const error = vi.spyOn(console, "error").mockReturnValue();
+    const options = parsePlain(["--trace", join(folder, "none", "t.json"), "--out", folder]);
+    if (typeof options === "string") throw new Error(options);
+    const found = { bench: "pool", device: { key: "some-gpu", text: "gpu" }, result: { rows: [] }, text: "" };
+    expect(deliver(options, found, new Probe(options))).toBe(1);
+    expect(savedIn(folder)).toHaveLength(1);
+    expect(error).toHaveBeenLastCalledWith(
+      expect.stringMatching(/^bench pool: the trace cannot be written: ENOENT.*none/),
+    );
+    writeFileSync(fileOf(folder, "pool", "some-gpu"), "{");
+    expect(deliver({ ...options, trace: undefined }, found)).toBe(1);
+    expect(error).toHaveBeenLastCalledWith(
+      expect.stringMatching(/^bench pool: the result cannot be kept: .*pool\.some-gpu\.json cannot be read/),
+    );
+  });
+
+  test("a report names the file that is not there or is damaged, in one line", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "results-"));
+    const error = vi.spyOn(console, "error").mockReturnValue();
+    const said = async (...args: string[]): Promise<string> => {
+      error.mockClear();
+      expect(await report(["--check", ...args])).toBe(1);
+      expect(error).toHaveBeenCalledOnce();
+      return error.mock.calls[0]?.[0] as string;
+    };
+    expect(await said("--page", "none.md")).toMatch(/^bench report: none\.md cannot be read: ENOENT.*$/);
+    expect(await said("--results", "none")).toMatch(/^bench report: none cannot be read: ENOENT.*$/);
+    const file = join(folder, "pool.some-gpu.json");
+    for (const text of ["{", "null", "{}", '{ "schema": 1, "bench": "pool", "adapter": "x", "entries": [] }']) {
+      writeFileSync(file, text);
+      expect(await said("--results", folder), text).toContain(`bench report: ${file}`);
+    }
+    expect(faults({ ...pool, entries: [null] })).toContain("an entry has no device");
   });
 
   test("a command is what was measured, not what became of it", () => {

@@ -1,11 +1,15 @@
 import { describe, expect, test } from "vitest";
+import { compileGraph } from "../../src/compiler.ts";
+import type { NDArray } from "../../src/ir/ndarray.ts";
 import * as nn from "../../src/nn/index.ts";
 import { compile, f32, type GpuTensor, readTensors } from "../../src/node/index.ts";
 import { deviation } from "../nn/support/deviation.ts";
 import { Interpreted } from "../nn/support/interpreted.ts";
 import { caseName, programOf, trajectories } from "../nn/support/trajectories.ts";
+import { errorBounds, knownShare, outside } from "../support/error-bounds.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { randomOf } from "../support/values.ts";
+import { runPoisoned } from "../support/poisoned-run.ts";
+import { benignInputs, randomOf } from "../support/values.ts";
 
 const gpu = sharedGpu();
 
@@ -108,6 +112,26 @@ test("what a function makes of the zeros between leaves reaches no norm of a lat
   for (const n of [0, 1, 2]) {
     const { norm } = await session.run({});
     expect(Number((await norm.data())[0])).toBeCloseTo(n * Math.sqrt(5), 5);
+  }
+});
+
+test("a step with clipping reads nothing that neither a kernel nor the load has written", async () => {
+  const params = { w: f32(7, 5), n: [f32(33), f32()] };
+  const { graph } = compile({ params, grads: params, opt: nn.adamWInit(params) }, ({ params, grads, opt }) =>
+    nn.adamW(params, nn.clipByGlobalNorm(grads, 1).grads, opt, { lr: 0.1 }),
+  );
+  const benign = Object.entries(benignInputs(graph));
+  // Means of squares, and a number of steps.
+  const inputs = Object.fromEntries(benign.map(([name, x]) => [name, { ...x, data: x.data.map(Math.abs) }]));
+  const bounds = errorBounds(graph, inputs);
+  for (const fuse of ["legal", "off"] as const) {
+    const { manifest } = compileGraph(graph, gpu().capabilities, { fuse });
+    expect(manifest.buffers.some(({ clear }) => clear)).toBe(true);
+    const out = await runPoisoned(gpu(), manifest, inputs);
+    for (const [name, bound] of Object.entries(bounds)) {
+      expect(knownShare(bound), name).toBe(1);
+      expect(outside(out[name] as NDArray, bound), `fuse ${fuse}: ${name}`).toBeUndefined();
+    }
   }
 });
 

@@ -134,6 +134,19 @@ describe("tune", () => {
     await checkManifest(gpu(), manifest, { graph: program.graph, tolerance: 1e-5 });
   });
 
+  test("refuses the table of another adapter, one that is none, and a budget of no time", async () => {
+    const adapter = { vendor: "acme", architecture: "anvil", device: "" };
+    const wrong: readonly (readonly [object, RegExp])[] = [
+      [{ table: emptyTable(adapter) }, /another adapter, acme anvil \[bad-tuning-table\]/],
+      [{ table: { version: 1 } }, /bad-tuning-table/],
+      ...[0, -1, Number.NaN].map((budget) => [{ budget }, /budget cannot be \S+ \[bad-option\]/] as const),
+      [{ budget: "60" }, /bad-option/],
+    ];
+    for (const [options, why] of wrong) {
+      await expect((async () => tune(gpu(), program, options as never))()).rejects.toThrow(why);
+    }
+  });
+
   test("load takes the device's table, its own, or none", async () => {
     const [bound] = regionsOf(program.graph, gpu().capabilities);
     const [usual, other] = candidatesOf(bound!.region, gpu().capabilities);

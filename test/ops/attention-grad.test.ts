@@ -84,6 +84,12 @@ describe("the gradient of attention", () => {
     );
   });
 
+  it("is that of what it decomposes to where there are no features, values or keys", () => {
+    same({ q: [4, 2, 0], k: [2, 3, 0], v: [2, 3, 5], attrs: { scale: 1, causal: true } });
+    same({ q: [4, 2, 3], k: [2, 3, 3], v: [2, 3, 0], mask: noise([3], 5) });
+    same({ q: [4, 2, 3], k: [2, 0, 3], v: [2, 0, 5] });
+  });
+
   it("is what central differences give", () => {
     const c: Case = { q: [2, 3, 3], k: [1, 4, 3], v: [1, 4, 2], mask: noise([3, 4], 9), attrs: { causal: true } };
     const { graph, values } = gradients(c, false);

@@ -83,6 +83,14 @@ describe("attention", () => {
     const y = run("attention", [ndarray("f32", [1, 2, 4]), ndarray("f32", [1, 0, 4]), ndarray("f32", [1, 0, 3])]);
     expect([...y.data]).toEqual([0, 0, 0, 0, 0, 0]);
   });
+  it("without features is the mean of the values that are seen, and has no default scale", () => {
+    const [none, features] = [ndarray("f32", [1, 2, 0]), ndarray("f32", [1, 3, 0])];
+    const y = run("attention", [none, features, t([[[1], [2], [6]]])], { causal: true, scale: 1 });
+    expectClose(y, [1.5, 3]);
+    const shapes = [none.shape, features.shape, [1, 3, 1]];
+    expect(refused("bad-option", "attention", shapes).message).toContain("q f32[1, 2, 0] has no features");
+    refused("bad-option", "attentionStats", shapes, { scale: null });
+  });
   it("f16 is computed in f32: scores beyond f16's range stay finite", () => {
     const big = ndarray("f16", [1, 1, 2], [300, 300]);
     const y = run("attention", [big, big, ndarray("f16", [1, 1, 2], [1, 2])]);

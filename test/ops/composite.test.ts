@@ -165,6 +165,19 @@ describe("embedding scatterAdd", () => {
       ],
     ]);
   });
+  it("embedding refuses a table without rows, unless there are no ids", () => {
+    const { message } = refused("empty-axis", "embedding", [
+      [0, 4],
+      ["i32", 3],
+    ]);
+    expect(message).toContain("embedding: axis 0 of table f32[0, 4] is empty, but ids are i32[3]");
+    expect(
+      typed("embedding", [
+        [0, 4],
+        ["i32", 0],
+      ]).type.shape,
+    ).toEqual([0, 4]);
+  });
   it("scatterAdd adds slices at indices, along any axis", () => {
     expect(
       values(

@@ -53,6 +53,27 @@ test("what attention decomposes to is recognised as the same attention", () => {
   fc.assert(property, { numRuns: 60, seed: 3 });
 });
 
+test("attention of an empty operand, for which there is no kernel, is spelled out", () => {
+  const sizes: readonly (readonly [number, number, number, number])[] = [
+    [2, 3, 0, 4],
+    [2, 3, 4, 0],
+    [2, 0, 4, 4],
+    [0, 3, 4, 4],
+  ];
+  for (const [T, S, D, Dv] of sizes) {
+    const b = new GraphBuilder();
+    const shapes = { q: [2, T, D], k: [1, S, D], v: [1, S, Dv] };
+    const inputs = Object.entries(shapes).map(([name, shape]) => b.input(name, { dtype: "f32", shape }));
+    const node = b.add("attention", inputs, { causal: false, scale: 1 });
+    const graph = makeGraph(inputs, [{ name: "out", node }]);
+    const made = optimise(graph);
+    expect(attentions(made), print(made)).toHaveLength(0);
+    const given = benignInputs(graph);
+    const [want, got] = [interpret(graph, given).out, interpret(made, given).out] as [NDArray, NDArray];
+    expect(difference(got, want, 1e-12)).toBeUndefined();
+  }
+});
+
 /** Ways in which people write causal scores, T queries and S keys; each gives the scores that softmax sees. */
 const spellings: Readonly<Record<string, (b: GraphBuilder, scores: Node, T: number, S: number) => Node>> = {
   "triangle of ones, 1 - it, times a large negative number": (b, scores, T, S) => {

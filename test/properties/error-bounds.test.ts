@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { NDArray } from "../../src/ir/ndarray.ts";
+import { type NDArray, ndarray } from "../../src/ir/ndarray.ts";
 import { parse } from "../../src/ir/parse.ts";
 import { type Bounded, errorBounds, knownShare, outside } from "../support/error-bounds.ts";
 import { benignInputs } from "../support/values.ts";
@@ -52,6 +52,31 @@ describe("error bounds", () => {
         bound,
       ),
     ).toBeDefined();
+  });
+
+  test("know that a product of scattered factors rounds, and one that nothing hits does not", () => {
+    const graph = parse(`graph(%a: f32[3], %i: i32[3], %b: f32[3]) {
+  %0 = scatterElements(%a, %i, %b) {axis: 0, reduction: "mul"} : f32[3]
+  return y: %0
+}`);
+    const x = Math.fround(1 / 3);
+    const bound = errorBounds(graph, {
+      a: ndarray("f32", [3], [x, x, x]),
+      i: ndarray("i32", [3], [0, 0, 1]),
+      b: ndarray("f32", [3], [x, x, x]),
+    }).y as Bounded;
+    expect(bound.error[2]).toBe(0);
+    expect(outside(changed(bound, Math.fround), bound)).toBeUndefined();
+    const [twice, once] = bound.error as unknown as [number, number];
+    expect(twice / x ** 3).toBeGreaterThan(once / x ** 2);
+    expect(
+      outside(
+        changed(bound, (y) => y * (1 + 2e-6)),
+        bound,
+      ),
+    ).toBeDefined();
+    const rounded = ndarray("f32", [3], [Math.fround(Math.fround(x * x) * x), Math.fround(x * x), x]);
+    expect(outside(rounded, bound)).toBeUndefined();
   });
 
   test("say nothing of what a rounding error may decide", () => {

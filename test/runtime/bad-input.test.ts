@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { openAdapter } from "../../src/node/adapters.ts";
 import { type Gpu, loadManifest, makeTensor, openDevice, type Session, warmup } from "../../src/node/runtime.ts";
 import { affine, affineOf, identity } from "./programs.ts";
@@ -148,6 +148,17 @@ describe("options", () => {
     await expect(gpu.idle(options)).rejects.toMatchObject(refusal("bad-option"));
     await expect(openDevice({ adaptor: "null" } as never)).rejects.toThrow(/did you mean "adapter"/);
     await stillWorks();
+  });
+
+  test("a tuning that is none is refused when the device is opened", async () => {
+    for (const tuning of ["on", 3, true, []]) {
+      const opened = openDevice({ adapter: "null", tuning } as never);
+      await expect(opened).rejects.toMatchObject(refusal("bad-option"));
+    }
+    (await openDevice({ adapter: "null", tuning: "off" })).dispose();
+    vi.stubEnv("SINTER_TUNING", "package-lock.json/none");
+    await expect((async () => openDevice())()).rejects.toMatchObject(refusal("bad-tuning-table"));
+    vi.unstubAllEnvs();
   });
 
   test("something else than an open device", async () => {

@@ -150,6 +150,14 @@ test("the speed of a copy is one that a device can have", async () => {
   expect(speed).toBeLessThan(2e13);
 });
 
+test.each([0, -1, 2.5, Number.NaN, Number.POSITIVE_INFINITY, "3"])("%s runs are refused", async (count) => {
+  using session = await load();
+  const before = gpu.counters.submits;
+  const refused = profile(session, { x, y: x }, { runs: count as number });
+  await expect(refused).rejects.toMatchObject({ code: "bad-option" });
+  expect(gpu.counters.submits).toBe(before);
+});
+
 test("without timestamp queries a profile says so and runs nothing", async () => {
   using session = await load();
   const x2 = await makeTensor(gpu, x, { dtype: "f32", shape: [rows, width] });

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Gpu, loadManifest, openDevice, Ring } from "../../src/node/runtime.ts";
-import { accumulator } from "./programs.ts";
+import { accumulator, chain } from "./programs.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -119,6 +119,18 @@ test("runs of a session in a ring give what they give without", async () => {
   const [state] = Object.values(session.state);
   expect([...((await state?.data()) ?? [])]).toEqual([...x].map((v) => 9 * v));
 });
+
+test.each([2 ** 32, Number.POSITIVE_INFINITY])(
+  "a timeout longer than timers can wait, %d ms, is none",
+  async (timeoutMs) => {
+    const patient = await openDevice({ timeoutMs });
+    using session = await loadManifest(patient, chain(64, 1));
+    const ring = new Ring(patient, { size: 1, timeoutMs });
+    await Promise.all([0, 1, 2].map(() => ring.run(() => session.run({ x: new Float32Array(64) }))));
+    expect(ring.statistics).toMatchObject({ acquisitions: 3, waits: 2 });
+    patient.dispose();
+  },
+);
 
 test.each([0, 5, 1.5, Number.NaN])("a ring of %d is refused", (size) => {
   expect(() => new Ring(gpu, { size })).toThrow(/size is/);

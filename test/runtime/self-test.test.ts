@@ -90,6 +90,20 @@ test("subgroups that add up wrong are dropped with one warning, and all kernels 
   expect(warned.mock.calls[0]?.[0]).toMatch(/row_.*\[feature-faulty\].*self-test gave/s);
 });
 
+test("a load that waits while another one finds the subgroups faulty does without them too", async () => {
+  vi.spyOn(console, "warn").mockImplementation(() => undefined);
+  for (const first of [rows, other]) {
+    const { gpu } = await open(broken);
+    const store = { get: () => new Promise<undefined>((r) => setTimeout(r, 1500)), set: () => undefined };
+    const waiting = rows.load(gpu, { store });
+    (await first.load(gpu)).dispose();
+    expect(gpu.capabilities.features.subgroups).toBe(false);
+    using session = await waiting;
+    const { s } = await session.run(inputs);
+    expect(await s.data()).toEqual(Float32Array.from(sums));
+  }
+});
+
 test("a listener gets the warning as an event, and progress still ends where it should", async () => {
   const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined);
   const { gpu } = await open(broken);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type Gpu, loadManifest, openDevice, type WarmupEvent, warmup } from "../../src/node/runtime.ts";
-import { chain, kernel } from "./programs.ts";
+import { type Gpu, loadManifest, makeTensor, openDevice, type WarmupEvent, warmup } from "../../src/node/runtime.ts";
+import { affine, chain, kernel } from "./programs.ts";
 
 let gpu: Gpu;
 beforeEach(async () => {
@@ -120,6 +120,19 @@ describe("strict", () => {
     });
     await gpu.pipelines.get(late);
   });
+});
+
+test("a load whose weight is gone by the time it is bound fails, and leaves nothing behind", async () => {
+  const w = await makeTensor(gpu, new Float32Array(8), { dtype: "f32", shape: [8] });
+  const onProgress = ({ status }: WarmupEvent): void => {
+    if (status === "start") w.dispose();
+  };
+  await expect(loadManifest(gpu, affine(8), { weights: { w }, onProgress })).rejects.toMatchObject({
+    code: "disposed",
+  });
+  // What was compiling then is nobody's: an error of it would be an unhandled rejection.
+  gpu.dispose();
+  expect(held()).toBe(0);
 });
 
 describe("adapters", () => {

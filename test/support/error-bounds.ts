@@ -70,6 +70,13 @@ function asError(n: Node): Node {
 const floats = (like: NDArray, data: Float64Array): NDArray => ({ dtype: "f32", shape: like.shape, data });
 const errorOf = (b: Bounded): NDArray => floats(b.value, b.error);
 const size = (b: Bounded): NDArray => floats(b.value, b.value.data.map(Math.abs));
+/** The largest magnitudes that the elements may have. */
+const wide = (b: Bounded): NDArray =>
+  floats(
+    b.value,
+    b.value.data.map((v, i) => Math.abs(v) + (b.error[i] as number)),
+  );
+const filled = (like: NDArray, x: number): NDArray => floats(like, new Float64Array(like.data.length).fill(x));
 const evaluate = (n: Node, args: readonly NDArray[]): NDArray => interpretNode(n, args)[0] as NDArray;
 const exactly = (b: Bounded): boolean => b.error.every((e) => e === 0);
 
@@ -245,24 +252,26 @@ const product: Rule = (n, [x]) => {
   const value = evaluate(n, [arg.value]);
   if (arg.value.dtype === "i32" || arg.value.dtype === "u32") return integral(value, [arg]);
   const low = evaluate(asError(n), [size(arg)]).data;
-  const wide = floats(
-    arg.value,
-    arg.value.data.map((v, i) => Math.abs(v) + (arg.error[i] as number)),
-  );
-  const high = evaluate(asError(n), [wide]).data;
+  const high = evaluate(asError(n), [wide(arg)]).data;
   const length = reducedCount(n);
-  return {
-    value,
-    error: value.data.map((r, i) => {
-      const h = high[i] as number;
-      return rounded(
-        n.type.dtype,
-        r,
-        length <= 1 ? h - (low[i] as number) : h * (1 + 2 * length * u) - (low[i] as number),
-      );
-    }),
-  };
+  return productBounds(n, value, low, high, () => length);
 };
+
+/** Of products of some number of factors each, of which `low` and `high` are the magnitude and the most it can be. */
+function productBounds(
+  n: Node,
+  value: NDArray,
+  low: Float64Array,
+  high: Float64Array,
+  factors: (i: number) => number,
+): Bounded {
+  const error = value.data.map((r, i) => {
+    const h = high[i] as number;
+    const length = factors(i);
+    return rounded(n.type.dtype, r, (length <= 1 ? h : h * (1 + 2 * length * u)) - (low[i] as number));
+  });
+  return { value, error };
+}
 
 const truth: Rule = (n, args) => {
   const value = evaluate(
@@ -280,11 +289,6 @@ const matmul: Rule = (n, args) => {
   const as = asError(n);
   const total = evaluate(as, [size(a), size(b)]).data;
   const zero = exactly(a) && exactly(b);
-  const wide = (x: Bounded): NDArray =>
-    floats(
-      x.value,
-      size(x).data.map((v, i) => v + (x.error[i] as number)),
-    );
   const high = zero ? total : evaluate(as, [wide(a), wide(b)]).data;
   const grid = gridOf(a.value.data) * gridOf(b.value.data);
   const k = a.value.shape.at(-1) as number;
@@ -314,17 +318,18 @@ const scatter: Rule = (n, args) => {
   if (data.value.dtype !== "f32" && data.value.dtype !== "f16") return integral(value, [data, updates]);
   const how = n.attrs.reduction as string;
   const as = asError(n);
-  const carried = (reduction: string): Float64Array =>
-    evaluate({ ...as, attrs: { ...n.attrs, reduction } }, [errorOf(data), indices.value, errorOf(updates)]).data;
+  const joined = (reduction: string, x: NDArray, y: NDArray): Float64Array =>
+    evaluate({ ...as, attrs: { ...n.attrs, reduction } }, [x, indices.value, y]).data;
+  const carried = (reduction: string): Float64Array => joined(reduction, errorOf(data), errorOf(updates));
   if (how === "none") return { value, error: carried("none") };
   if (how === "min" || how === "max") return { value, error: carried("max") };
-  if (how === "mul")
-    return { value, error: value.data.map(() => (exactly(data) && exactly(updates) ? 0 : Number.POSITIVE_INFINITY)) };
-  const total = evaluate({ ...as, attrs: { ...n.attrs, reduction: "add" } }, [
-    size(data),
-    indices.value,
-    size(updates),
-  ]).data;
+  if (how === "mul") {
+    const low = joined("mul", size(data), size(updates));
+    const high = joined("mul", wide(data), wide(updates));
+    const factors = joined("add", filled(data.value, 1), filled(updates.value, 1));
+    return productBounds(n, value, low, high, (i) => factors[i] as number);
+  }
+  const total = joined("add", size(data), size(updates));
   const grid = Math.min(gridOf(data.value.data), gridOf(updates.value.data));
   const hits = count(indices.value.shape) + 1;
   const errors = carried("add");

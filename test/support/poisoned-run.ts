@@ -26,6 +26,7 @@ export async function runPoisoned(
   const buffers = manifest.buffers.map((b) => {
     const buffer = device.createBuffer({ size: b.size + guardBytes, usage: everyUse, mappedAtCreation: true });
     const words = new Uint32Array(buffer.getMappedRange()).fill(poison);
+    if (b.clear) words.fill(0, 0, b.size / 4);
     if (b.init) words.set(b.init);
     buffer.unmap();
     return buffer;

@@ -46,6 +46,14 @@ describe("a tuning table", () => {
     expect(() => checkTuningTable(value)).toThrow(/bad-tuning-table/);
   });
 
+  test("compiling takes off for none", () => {
+    const program = compile({ x: f32(4) }, ({ x }) => x.relu());
+    expect(String(program.explain({ tuning: "off" }))).toBe(String(program.explain()));
+    expect(String(program.memory({ tuning: "off" }))).toBe(String(program.memory()));
+    expect(program.manifest({ tuning: "off" })).toBe(program.manifest());
+    expect(() => program.manifest({ tuning: "auto" as never })).toThrow(/tuning cannot be "auto" \[bad-option\]/);
+  });
+
   test("compiling refuses what is no table", () => {
     const program = compile({ x: f32(4) }, ({ x }) => x.relu());
     const tuning = { version: 1 } as unknown as TuningTable;

@@ -1,12 +1,12 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { relative, resolve } from "node:path";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
 import { fail, SinterError } from "../../../src/base/diagnostic.ts";
 import type { TuningTable } from "../../../src/manifest/tuning.ts";
 import { openDevice } from "../../../src/node/device.ts";
 import type { Gpu } from "../../../src/runtime/gpu.ts";
 import { checkTuningTable, identityOf, sameAdapter, type Tuned, tune, tuningTableToJson } from "../../../src/tuning.ts";
 import { type CommandModule, type Context, exit, misused, textOption } from "../context.ts";
-import { ownDims } from "../explanation.ts";
+import { checkNames, ownDims } from "../explanation.ts";
 import { type Target, targetsOf } from "../tune-targets.ts";
 import { parseDims } from "./explain.ts";
 
@@ -14,11 +14,15 @@ const defaultFile = "sinter-tuning.json";
 const defaultBudget = 300;
 
 export const run: CommandModule["run"] = async (context) => {
-  const { terminal, cwd, options } = context;
+  const { terminal, options } = context;
   const dims = parseDims(context);
   const budget = secondsOf(context);
-  const file = resolve(cwd, textOption(context, "out") ?? defaultFile);
+  const file = fileOf(context);
   const targets = await targetsOf(context);
+  checkNames(
+    dims,
+    targets.flatMap(({ program }) => [...program.dims.keys()]),
+  );
   const adapter = textOption(context, "adapter");
   const gpu = await openDevice({ tuning: "off", ...(adapter ? { adapter } : {}) });
   try {
@@ -59,6 +63,25 @@ function secondsOf(context: Context): number {
   if (!(seconds > 0))
     misused("bad-usage", `--budget is ${JSON.stringify(text)}`, { hint: "give seconds: --budget 60" });
   return seconds;
+}
+
+/** The file to write: no folder, and in a folder that there is. */
+function fileOf(context: Context): string {
+  const name = textOption(context, "out") ?? defaultFile;
+  const file = resolve(context.cwd, name);
+  const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
+  if (isFolder(file)) {
+    misused("bad-usage", `${name} is a folder, and --out takes a file`, {
+      hint: `name a file in it: --out ${relative(context.cwd, resolve(file, defaultFile))}`,
+    });
+  }
+  const folder = dirname(file);
+  if (!isFolder(folder)) {
+    misused("bad-usage", `${name} cannot be written: there is no folder ${relative(context.cwd, folder)}`, {
+      hint: "make it first, or choose another file with --out",
+    });
+  }
+  return file;
 }
 
 /** The table of the file, to go on from. */

@@ -19,7 +19,7 @@ export const attentionAttrs: Readonly<Record<string, AttrSpec>> = {
     doc: "a query sees keys up to its own place, the last query the last key (S >= T)",
     default: false,
   },
-  scale: { type: "float", doc: "factor of the scores; absent: 1/sqrt(D)", default: null },
+  scale: { type: "float", doc: "factor of the scores; absent: 1/sqrt(D); needed where D is 0", default: null },
 };
 
 /** The sizes of an attention: q [...lead, Hq, T, D], k [...lead, Hk, S, D], v [...lead, Hk, S, Dv]. */
@@ -76,6 +76,11 @@ export function attentionType(
       `causal aligns the last query with the last key, but there are ${T} queries and ${S} keys`,
       "give at least as many keys as queries",
     );
+  if (D === 0 && (a.scale ?? null) === null)
+    fail("bad-option", `${op}: q ${typeText(q)} has no features, and no scale is given`, {
+      cause: "the default is 1 / sqrt(D), and D is 0",
+      hint: "give a scale, such as 1: the scores are 0 whatever it is",
+    });
   if (mask) checkMask(op, mask, q, [...lead, Hq, T, S]);
   return { dtype: q.dtype, shape: [...lead, Hq, T, Dv] };
 }

@@ -3,6 +3,7 @@ import type { GraphBuilder, Node, TensorType } from "../graph.ts";
 import type { OpRow } from "../op.ts";
 import { axisOf, range, splice, tensorType } from "./axes.ts";
 import { transpose } from "./composite-helpers.ts";
+import { requireReadable } from "./indexed.ts";
 import { requireInteger, requireNumber, requireRank, sameDType, sameShape, typeText } from "./infer.ts";
 
 const updatesShape = (data: Shape, axis: number, indices: Shape): Shape => splice(data, axis, 1, ...indices);
@@ -37,6 +38,7 @@ export const indexedComposites: readonly OpRow[] = [
       const [t, i] = [table as TensorType, ids as TensorType];
       requireRank("embedding", t, 1, 8, "table");
       requireInteger("embedding", i, "ids");
+      requireReadable("embedding", t, 0, i, ["table", "ids"]);
       return tensorType("embedding", t.dtype, [...i.shape, ...t.shape.slice(1)]);
     },
     decompose: (b, args) => b.add("gather", args, { axis: 0 }),

@@ -33,12 +33,19 @@ const scatterDoc =
 const wrapped = (i: number, n: number): number => (i < 0 ? i + n : i);
 const clamped = (i: number, n: number): number => Math.min(n - 1, Math.max(0, wrapped(i, n)));
 
-/** Refuses to read from an axis that is known to be empty, unless nothing is read. */
-function requireReadable(op: string, data: TensorType, at: number, indices: TensorType): void {
+/** Refuses to read from an axis that is known to be empty, unless nothing is read. `names`: what the op calls the two. */
+export function requireReadable(
+  op: string,
+  data: TensorType,
+  at: number,
+  indices: TensorType,
+  names: readonly [string, string] = ["data", "indices"],
+): void {
+  const [from, by] = names;
   if (data.shape[at] !== 0 || indices.shape.some((d) => d === 0 || isSym(d))) return;
-  fail("empty-axis", `${op}: axis ${at} of data ${typeText(data)} is empty, but indices are ${typeText(indices)}`, {
+  fail("empty-axis", `${op}: axis ${at} of ${from} ${typeText(data)} is empty, but ${by} are ${typeText(indices)}`, {
     cause: "there is no element to read",
-    hint: "give indices with a zero size, or data that has elements",
+    hint: `give ${by} with a zero size, or ${from} with elements`,
   });
 }
 

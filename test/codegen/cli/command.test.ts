@@ -103,6 +103,7 @@ describe("explain", () => {
     ];
     folder = folderOf({
       "step.ts": program.join("\n"),
+      "several.ts": [...program.toSpliced(1, 1), kernelFile.replace("defineKernel, dim", "defineKernel")].join("\n"),
       "broken.ts":
         'import { compile, f32 } from "sinter";\n\nexport const p = compile({ x: f32(2), y: f32(3) }, ({ x, y }) =>\n  x.add(y));\n',
     });
@@ -113,10 +114,16 @@ describe("explain", () => {
     ]);
     expect(JSON.parse(made.stdout)[0].kernels[0].place).toBe(`${join(folder, "step.ts")}:3`);
     expect(readFileSync(join(folder, "memory.svg"), "utf8")).toMatch(/^<svg/);
+    const several = await sinter("explain", "several.ts", "--dims", "T=4,Q=4");
+    expect([several.code, several.stdout]).toEqual([1, ""]);
+    expect(several.stderr).toMatch(
+      /^error\[unknown-dim\]: no kernel or program here has a dim "Q"[\s\S]*did you mean "T"/,
+    );
+    expect((await sinter("explain", "several.ts", "--dims", "T=4,n=8")).code).toBe(0);
     const broken = await sinter("explain", "broken.ts");
     expect(broken.code).toBe(1);
     expect(broken.stderr).toMatch(/^error\[shape-mismatch\]: .*\n {2}--> broken\.ts:4:5\n[\s\S]*> 4 \| {3}x\.add\(y\)/);
-    expect(readdirSync(folder).sort()).toEqual(["broken.ts", "memory.svg", "step.ts"]);
+    expect(readdirSync(folder).sort()).toEqual(["broken.ts", "memory.svg", "several.ts", "step.ts"]);
   });
 
   test.each([

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TuningTable } from "sinter";
@@ -16,6 +16,7 @@ export const one = compile({ a: f32(dim("T", 8), 16), b: f32(16, 8) }, ({ a, b }
 export const two = compile({ a: f32(8) }, ({ a }) => a.relu());
 `;
   writeFileSync(join(folder, "model.ts"), program);
+  mkdirSync(join(folder, "tables"));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -73,10 +74,22 @@ describe("sinter tune", () => {
     ["a kernel that is not there", ["softmux"], {}, "unknown-export"],
     ["no time", ["model.ts"], { budget: "soon" }, "bad-usage"],
     ["sizes of the wrong form", ["model.ts"], { dims: "T" }, "bad-usage"],
+    ["a size of a dim that no target has", ["model.ts#two", "model.ts#one"], { dims: "T=4,Q=4" }, "unknown-dim"],
+    ["a size where the one target has no dims", ["model.ts#two"], { dims: "T=4" }, "unknown-dim"],
+    ["a folder for the table", ["model.ts"], { out: "tables" }, "bad-usage"],
+    ["a table in a folder that is not there", ["model.ts"], { out: "none/table.json" }, "bad-usage"],
+    ["a table in a file", ["model.ts"], { out: "package.json/table.json" }, "bad-usage"],
     ["a file that is no table", ["model.ts"], { out: "package.json" }, "bad-tuning-table"],
     ["an adapter that is not there", ["model.ts"], { adapter: "abacus" }, "unknown-adapter"],
   ])("refuses %s", async (_, args, options, code) => {
     await expect(tune(args, options)).rejects.toMatchObject({ code });
+  });
+
+  test("says that a folder is one, and what to write instead", async () => {
+    await expect(tune(["model.ts"], { out: "tables" })).rejects.toThrow(
+      /tables is a folder[\s\S]*--out tables\/sinter-tuning\.json/,
+    );
+    await expect(tune(["model.ts"], { out: "none/table.json" })).rejects.toThrow(/there is no folder none/);
   });
 
   test("refuses to go on from the table of another adapter", async () => {
