@@ -2,6 +2,7 @@ import { readOptions } from "./frontend/options.ts";
 import { type ProfileReport, profileReport } from "./profile-report.ts";
 import { checkOptions } from "./runtime/options.ts";
 import { type ProfileOptions, profileRuns } from "./runtime/profile.ts";
+import { programOptions } from "./runtime/program-options.ts";
 import type { Session, SessionInput } from "./session.ts";
 import type { RunInputs } from "./types.ts";
 
@@ -19,7 +20,7 @@ export async function profile<S, R, W extends string, N extends string>(
   options: ProfileOptions = {},
 ): Promise<ProfileReport> {
   const { signal, runs } = readOptions("profile", options, { signal: undefined, runs: undefined });
-  checkOptions("profile", { signal, runs }, ["signal", "runs"]);
+  checkOptions("profile", { signal, runs }, ["signal", "runs"], programOptions);
   const { inner, gpu, made } = session;
   const { dispatches, kernels } = inner.manifest;
   const profiled = await profileRuns(inner, session.flatInputs(inputs), { signal, runs });

@@ -46,7 +46,7 @@ export interface ManifestOptions {
   readonly capabilities?: Capabilities;
   readonly fuse?: FuseMode;
   /** Measurements to choose variants and fusions by; none (`off`) by default, so that what is built ahead can be built again. */
-  readonly tuning?: TuningTable | "off";
+  readonly tuning?: TuningTable | "off" | undefined;
 }
 
 export interface ManifestSetOptions extends Omit<ManifestOptions, "dims"> {
@@ -62,7 +62,7 @@ export interface ExplainOptions {
   readonly capabilities?: Capabilities;
   readonly fuse?: FuseMode;
   /** Measurements to choose variants and fusions by; none (`off`) by default, so that what is built ahead can be built again. */
-  readonly tuning?: TuningTable | "off";
+  readonly tuning?: TuningTable | "off" | undefined;
 }
 
 const ids = new WeakMap<TuningTable, number>();

@@ -108,9 +108,11 @@ export async function testDevice(
 const untested = async (): Promise<undefined> => undefined;
 
 async function runOnce(gpu: Gpu, { manifest, inputs }: Trial): Promise<Record<string, ArrayLike<number>>> {
+  const fresh = manifest.kernels.filter((k) => !gpu.pipelines.has(k)).length;
   using session = await loadManifest(gpu, manifest, {}, { warm: true, test: untested });
+  // Neither kernels nor a run of the caller's.
+  gpu.counters.pipelines -= fresh;
   const results = Object.entries(await session.run(inputs, { read: true }));
-  // No run of the caller's.
   gpu.counters.dispatches -= manifest.dispatches.length;
   try {
     return Object.fromEntries(

@@ -35,6 +35,7 @@ export interface Workers {
  */
 export function createWorkers(patience = 700, threads = Math.min(3, availableParallelism() - 1)): Workers {
   const started: Worker[] = [];
+  let starting: Promise<readonly Worker[]> | undefined;
   return {
     async compile(tasks, { dtypes, minify, signal }, onDone) {
       if (tasks.length === 0) return;
@@ -50,7 +51,7 @@ export function createWorkers(patience = 700, threads = Math.min(3, availablePar
           const at = next++;
           const task = tasks[at] as Task;
           const { opened, index } = task;
-          const answer = await ask(worker, { id: at, file: opened.file, bundle: opened.bundle, index, options });
+          const answer = await ask(worker, { file: opened.file, bundle: opened.bundle, index, options });
           if ("failed" in answer) return here(at);
           onDone(task, answer.compiled);
         }
@@ -66,9 +67,10 @@ export function createWorkers(patience = 700, threads = Math.min(3, availablePar
           signal?.throwIfAborted();
           if (others.length === 0 && threads > 0 && performance.now() - since > patience && tasks.length - next > 3) {
             // Not beside a kernel: compiling one leaves no time to others in this thread.
-            others.push(...(await startWorkers(threads, started)).flatMap(queue));
+            starting ??= startWorkers(threads, started);
+            others.push(...(await starting).flatMap(queue));
           }
-          await here(next++);
+          if (next < tasks.length) await here(next++);
           // Lets answers of the others in.
           await new Promise((r) => setImmediate(r));
         }
@@ -81,24 +83,29 @@ export function createWorkers(patience = 700, threads = Math.min(3, availablePar
       signal?.throwIfAborted();
     },
     async dispose() {
+      starting = undefined;
       await Promise.all(started.splice(0).map((w) => w.terminate()));
     },
   };
 }
 
-function ask(worker: Worker, job: Job): Promise<Answer> {
+let asked = 0;
+
+function ask(worker: Worker, question: Omit<Job, "id">): Promise<Answer> {
+  // Several compilations may ask one worker at a time.
+  const id = ++asked;
   return new Promise((resolve) => {
     const end = (answer: Answer): void => {
-      if (answer.id !== job.id) return;
+      if (answer.id !== id) return;
       worker.off("message", end);
       worker.off("error", failed);
       worker.off("exit", exited);
       resolve(answer);
     };
-    const failed = (e: unknown): void => end({ id: job.id, failed: String(e) });
-    const exited = (): void => end({ id: job.id, failed: "it has ended" });
+    const failed = (e: unknown): void => end({ id, failed: String(e) });
+    const exited = (): void => end({ id, failed: "it has ended" });
     worker.on("message", end).on("error", failed).on("exit", exited);
-    worker.postMessage(job);
+    worker.postMessage({ ...question, id });
   });
 }
 

@@ -1,5 +1,6 @@
 import { clear, get, set } from "idb-keyval";
 import { type Gpu, openDevice, type UsageStore, type WarmupEvent, warmup } from "sinter";
+import { shippedTable } from "sinter/tuning";
 import { block, lengths } from "./block.ts";
 
 /** idb-keyval as it is: what this page loaded is remembered from one visit to the next. */
@@ -23,7 +24,9 @@ const weights = Object.fromEntries(
 async function main(): Promise<void> {
   const gpu = await openDevice();
   show("adapter", `${gpu.info?.description || gpu.info?.vendor || "a GPU"}, profile ${gpu.capabilities.name}`);
-  const manifest = block.manifest({ dims: lengths.map((T) => ({ T })), capabilities: gpu.capabilities });
+  // Programs are loaded by this table too, where there is one for the adapter.
+  const tuning = await shippedTable(gpu);
+  const manifest = block.manifest({ dims: lengths.map((T) => ({ T })), capabilities: gpu.capabilities, tuning });
   const { kernels, used, elapsedMs } = await warmup(gpu, manifest, { store, onProgress });
   const known = used > 0 ? `, ${used} of your last visit first` : "";
   show("summary", `${kernels} kernels for ${lengths.length} lengths in ${elapsedMs.toFixed(0)} ms${known}`);

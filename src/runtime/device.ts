@@ -7,6 +7,7 @@ import { thrownError } from "./errors.ts";
 import { Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
 import { type ProfileName, profiles } from "./profiles.ts";
+import { programOptions } from "./program-options.ts";
 
 /** Options of {@link openDevice}. */
 export interface OpenDeviceOptions {
@@ -55,7 +56,7 @@ export function setAdapterOpener(opener: AdapterOpener): void {
  * `unknown-profile`, `profile-unavailable` or `no-device`.
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
-  checkOptions("openDevice", options, known);
+  checkOptions("openDevice", options, known, programOptions);
   const profile = profileOf(options.profile);
   const { device: given, timeoutMs, checkMemory, tuning } = options;
   if (given) {

@@ -2,15 +2,19 @@ import { fail } from "../base/diagnostic.ts";
 import { suggest } from "../base/suggest.ts";
 import { describe } from "./describe.ts";
 
-interface Kind {
+/** What values an option takes. */
+export interface Kind {
   readonly is: (v: unknown) => boolean;
   readonly what: string;
 }
 
+/** Of options by their names. */
+export type Kinds = Readonly<Record<string, Kind>>;
+
 const isFunction = (v: unknown): boolean => typeof v === "function";
 
 /** What options that are used late, in the middle of other work, have to be. */
-const kinds: Readonly<Record<string, Kind>> = {
+const kinds: Kinds = {
   signal: {
     is: (v) => typeof v === "object" && isFunction((v as { addEventListener?: unknown }).addEventListener),
     what: "an AbortSignal",
@@ -22,19 +26,10 @@ const kinds: Readonly<Record<string, Kind>> = {
       typeof v === "object" && isFunction((v as { get?: unknown }).get) && isFunction((v as { set?: unknown }).set),
     what: "an object with the functions get and set",
   },
-  maxSubmitMs: { is: (v) => typeof v === "number" && v > 0, what: "a number of milliseconds above 0" },
-  statistics: { is: (v) => typeof v === "boolean", what: "true or false" },
-  log: { is: (v) => Number.isInteger(v) && (v as number) >= 0, what: "a number of events" },
-  runs: { is: (v) => Number.isInteger(v) && (v as number) >= 1, what: "a whole number of runs, 1 or more" },
-  tuning: {
-    is: (v) => v === "auto" || v === "off" || (typeof v === "object" && !Array.isArray(v)),
-    what: '"auto", "off" or a tuning table',
-  },
-  timeoutMs: { is: (v) => typeof v === "number" && v > 0, what: "a number of milliseconds above 0" },
 };
 
 /** Refuses options that a call does not have (`unknown-option`) and values that they cannot have (`bad-option`). */
-export function checkOptions(call: string, options: object, known: readonly string[]): void {
+export function checkOptions(call: string, options: object, known: readonly string[], more?: Kinds): void {
   for (const [name, value] of Object.entries(options)) {
     if (!known.includes(name)) {
       const near = suggest(name, known);
@@ -42,7 +37,7 @@ export function checkOptions(call: string, options: object, known: readonly stri
         hint: near ? `did you mean ${JSON.stringify(near)}?` : `known: ${known.join(", ")}`,
       });
     }
-    const kind = Object.hasOwn(kinds, name) ? kinds[name] : undefined;
+    const kind = more?.[name] ?? (Object.hasOwn(kinds, name) ? kinds[name] : undefined);
     if (kind && value !== undefined && value !== null && !kind.is(value)) {
       fail("bad-option", `${call}: ${name} cannot be ${describe(value)}`, {
         hint: `give ${kind.what}, or leave it out`,

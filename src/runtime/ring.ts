@@ -3,6 +3,7 @@ import { after } from "./after.ts";
 import { aborted } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
+import { programOptions } from "./program-options.ts";
 
 /** Options of a {@link Ring}. */
 export interface RingOptions {
@@ -73,7 +74,7 @@ export class Ring {
 
   constructor(gpu: Gpu, options: RingOptions = {}) {
     checkGpu("Ring", gpu);
-    checkOptions("Ring", options, ["size", "timeoutMs", "statistics", "log"]);
+    checkOptions("Ring", options, ["size", "timeoutMs", "statistics", "log"], programOptions);
     this.gpu = gpu;
     this.size = options.size ?? 4;
     if (!sizes.includes(this.size)) {

@@ -8,6 +8,7 @@ import { aboutBuffers } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { type BoundInputs, bindInputs, type InputValue } from "./inputs.ts";
 import { checkOptions } from "./options.ts";
+import { programOptions } from "./program-options.ts";
 import { type Call, makeCall, startCalls } from "./run.ts";
 import { requireSums } from "./self-test.ts";
 import { replaceable, type Storage } from "./storage.ts";
@@ -116,7 +117,7 @@ export class Session {
     inputs: Readonly<Record<string, InputValue>> = {},
     options: RunOptions = {},
   ): Promise<Record<string, GpuTensor>> {
-    checkOptions("run", options, ["signal", "read", "maxSubmitMs"]);
+    checkOptions("run", options, ["signal", "read", "maxSubmitMs"], programOptions);
     this.gpu.check();
     const call = this.#call(inputs);
     const [results] = await startCalls(this.gpu, [call], options);

@@ -33,6 +33,24 @@ test("other threads give what this one gives, errors with their places included"
   expect(bad).toMatchObject([{ place: { file: p.path("b.kernel.ts"), line: 3 } }]);
 });
 
+test("compilations at the same time get their own kernels back", async () => {
+  const lists = ["a", "b", "c"].map((f) => Array.from({ length: 6 }, (_, i) => `${f}${i}`));
+  const p = project(Object.fromEntries(lists.map((names, i) => [`${i}.kernel.ts`, kernelFile(...names)])));
+  const files = await Promise.all(lists.map((_, i) => opened(p.path(`${i}.kernel.ts`))));
+  const workers = createWorkers(-1, 1);
+  for (let round = 0; round < 2; round++) {
+    await Promise.all(
+      files.map(async (o, i) => {
+        const tasks = o.kernels.map((_, index): Task => ({ opened: o, index }));
+        const got: string[] = [];
+        await workers.compile(tasks, {}, (_, c) => void got.push(...c.kernels.map((k) => k.kernel.name)));
+        expect(got.sort()).toEqual(lists[i]);
+      }),
+    );
+  }
+  await workers.dispose();
+});
+
 test("a worker compiles one kernel of a file", async () => {
   const file = project({ "a.kernel.ts": kernelFile("a", "b") }).path("a.kernel.ts");
   const { bundle } = await opened(file);
