@@ -5,7 +5,7 @@ import { checkDims, type Dims } from "./frontend/dims.ts";
 import { readOptions } from "./frontend/options.ts";
 import type { Program } from "./program.ts";
 import { checkGpu, type Gpu } from "./runtime/gpu.ts";
-import { identityOf, sameAdapter } from "./tune/adapter.ts";
+import { mayJoin } from "./tune/adapter.ts";
 import { type TuneOptions as RunOptions, runTuning, type Tuned } from "./tune/run.ts";
 import { checkTuningTable } from "./tune/table.ts";
 
@@ -37,7 +37,7 @@ export function tune(gpu: Gpu, program: Pick<Program, "bind" | "dims">, options:
     fail("bad-option", `tune: budget cannot be ${o.budget}`, { hint: "give a number of seconds above 0" });
   if (o.table) {
     const { adapter } = checkTuningTable(o.table);
-    if (adapter.vendor !== "" && !sameAdapter(adapter, identityOf(gpu))) {
+    if (!mayJoin(o.table, gpu)) {
       fail("bad-tuning-table", `tune: the table is of another adapter, ${adapter.vendor} ${adapter.architecture}`, {
         hint: "leave it out: a new one is begun",
       });

@@ -10,7 +10,7 @@ import { aborted, gpuError, thrownError, timedOut } from "./errors.ts";
 import { checkOptions } from "./options.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool } from "./pool.ts";
-import { type TestedFeature, without } from "./self-test.ts";
+import { type Fault, type TestedFeature, without } from "./self-test.ts";
 import { mapModeRead } from "./usage.ts";
 
 /** Options of calls that wait for the device. */
@@ -64,6 +64,9 @@ export class Gpu {
   /** @internal Who compiles what in a warm-up; undefined where WebGPU sees to that. */
   readonly compilers: CompileQueue | undefined;
 
+  /** @internal What cost the device its features. */
+  readonly losses = new Map<TestedFeature, Fault>();
+
   readonly #timeoutMs: number;
   readonly #borrowed: boolean;
   #capabilities: Capabilities;
@@ -106,8 +109,9 @@ export class Gpu {
   }
 
   /** @internal Takes a faulty feature away. */
-  lose(feature: TestedFeature): void {
+  lose(feature: TestedFeature, fault: Fault): void {
     this.#capabilities = without(this.#capabilities, feature);
+    this.losses.set(feature, fault);
   }
 
   readonly #onError = (event: GPUUncapturedErrorEvent): void => {

@@ -1,7 +1,7 @@
 import type { KernelSpec } from "../manifest/manifest.ts";
 import { atOnce } from "./at-once.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
-import type { Storage } from "./storage.ts";
+import type { Step, Storage } from "./storage.ts";
 
 interface PrimeOptions extends WaitOptions {
   readonly concurrency?: number | undefined;
@@ -18,12 +18,15 @@ export async function primeAll(
   options: PrimeOptions,
   tell: (status: "priming" | "primed", kernel: KernelSpec) => void,
 ): Promise<void> {
+  const steps = [...storage.setup, ...storage.steps];
+  const first = new Map(steps.toReversed().map((s) => [s.pipeline.kernel.key, s]));
   // The workgroup counts come from a zeroed buffer: Dawn prints a warning on standard output for a direct count of 0.
   const [none] = await gpu.pool.acquire("indirect", [12], "prime the kernels", options.signal);
   try {
     await atOnce(kernels, options.concurrency ?? 8, async (k) => {
       tell("priming", k);
-      await prime(gpu, k, storage, none!.buffer, options);
+      const step = first.get(k.key);
+      if (step) await prime(gpu, step, none!.buffer, options);
       tell("primed", k);
     });
   } finally {
@@ -31,9 +34,7 @@ export async function primeAll(
   }
 }
 
-async function prime(gpu: Gpu, k: KernelSpec, storage: Storage, none: GPUBuffer, options: WaitOptions): Promise<void> {
-  const step = [...storage.setup, ...storage.steps].find((s) => s.pipeline.kernel.key === k.key);
-  if (!step) return;
+async function prime(gpu: Gpu, step: Step, none: GPUBuffer, options: WaitOptions): Promise<void> {
   const submitPrimer = (): void => {
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
@@ -43,7 +44,7 @@ async function prime(gpu: Gpu, k: KernelSpec, storage: Storage, none: GPUBuffer,
     pass.end();
     gpu.submit([encoder.finish()]);
   };
-  const what = `prime ${k.label}`;
+  const what = `prime ${step.pipeline.kernel.label}`;
   const submitted = gpu.scoped(what, submitPrimer, options);
   // Where the next call throws nobody waits for it.
   submitted.catch(() => undefined);

@@ -35,9 +35,6 @@ export interface Fault {
   readonly error: SinterError;
 }
 
-/** What cost a device its features. */
-const losses = new WeakMap<Gpu, Map<TestedFeature, Fault>>();
-
 const verdicts = new WeakMap<Gpu, Map<string, Promise<Fault | undefined>>>();
 
 /**
@@ -62,17 +59,14 @@ export async function stand(gpu: Gpu, trials: readonly Trial[], run: RunOnce): P
     const { feature } = trials[i]!;
     if (!fault || faults.has(feature)) continue;
     faults.set(feature, fault);
-    gpu.lose(feature);
-    losses.set(gpu, new Map([...(losses.get(gpu) ?? []), [feature, fault]]));
+    gpu.lose(feature, fault);
   }
   return [...faults.values()];
 }
 
 /** What cost the device features that these kernels need, which were chosen before another load found it. */
-export function lostTo(gpu: Gpu, { kernels }: Manifest): readonly Fault[] {
-  const lost = [...(losses.get(gpu) ?? [])];
-  return lost.flatMap(([feature, fault]) => (kernels.some((k) => k.requires[feature]) ? [fault] : []));
-}
+export const lostTo = (gpu: Gpu, { kernels }: Manifest): readonly Fault[] =>
+  [...gpu.losses].flatMap(([feature, fault]) => (kernels.some((k) => k.requires[feature]) ? [fault] : []));
 
 /**
  * Tests subgroups for programs that were compiled elsewhere, where nothing can compile them again: on a device that adds up wrongly with
@@ -82,7 +76,7 @@ export async function requireSums(gpu: Gpu, programs: readonly Manifest[]): Prom
   if (!programs.some((m) => m.kernels.some((k) => k.requires.subgroups))) return;
   const wrong = await gpu.wait("testing the device", addsUp(gpu.device));
   if (!wrong) return;
-  gpu.lose("subgroups");
+  gpu.lose("subgroups", faultOf("subgroups", "sums by subgroups", wrong.cause));
   throw new SinterError({
     code: "feature-faulty",
     message: "this device computes sums by subgroups wrongly, and the program needs them",
@@ -102,14 +96,17 @@ async function judge(gpu: Gpu, trial: Trial, run: RunOnce): Promise<Fault | unde
     if (!(e instanceof SinterError) || elsewhere.has(e.code)) throw e;
     cause = e.diagnostic.message;
   }
-  if (cause === undefined) return undefined;
+  return cause === undefined ? undefined : faultOf(trial.feature, trial.variant, cause);
+}
+
+function faultOf(feature: TestedFeature, variant: string, cause: string | undefined): Fault {
   const error = new SinterError({
     code: "feature-faulty",
-    message: `this device computes ${trial.variant} wrongly: kernels do without ${names[trial.feature]} here`,
-    cause,
+    message: `this device computes ${variant} wrongly: kernels do without ${names[feature]} here`,
+    ...(cause === undefined ? {} : { cause }),
     hint: "update the graphics driver or the browser; results are right all the same, and slower",
   });
-  return { variant: trial.variant, error };
+  return { variant, error };
 }
 
 /** The first value that is too far off, in words. NaN is too far off. */

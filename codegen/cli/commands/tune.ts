@@ -4,7 +4,8 @@ import { fail, SinterError } from "../../../src/base/diagnostic.ts";
 import type { TuningTable } from "../../../src/manifest/tuning.ts";
 import { openDevice } from "../../../src/node/device.ts";
 import type { Gpu } from "../../../src/runtime/gpu.ts";
-import { checkTuningTable, identityOf, sameAdapter, type Tuned, tune, tuningTableToJson } from "../../../src/tuning.ts";
+import { mayJoin } from "../../../src/tune/adapter.ts";
+import { checkTuningTable, identityOf, type Tuned, tune, tuningTableToJson } from "../../../src/tuning.ts";
 import { type CommandModule, type Context, exit, misused, textOption } from "../context.ts";
 import { checkNames, ownDims } from "../explanation.ts";
 import { type Target, targetsOf } from "../tune-targets.ts";
@@ -97,7 +98,7 @@ function stored(file: string, gpu: Gpu): TuningTable | undefined {
     });
   }
   const table = checkTuningTable(value);
-  if (sameAdapter(table.adapter, identityOf(gpu)) || table.adapter.vendor === "") return table;
+  if (mayJoin(table, gpu)) return table;
   const { vendor, architecture } = table.adapter;
   return fail("bad-tuning-table", `${file} is of another adapter, ${vendor} ${architecture}`, {
     hint: "choose another file with --out, or the adapter with --adapter",
