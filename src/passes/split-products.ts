@@ -20,8 +20,11 @@ interface Depths {
 const depths: Depths = { unit: 32, least: 192, most: 12 };
 /** Subgroup matrices take up to 64 terms at a time; what it costs to begin a workgroup and to add parts up is in their times. */
 const matrixDepths: Depths = { unit: 64, least: 256, most: 12 };
-/** Whole, a gradient that is stored where an optimiser reads it may share a dispatch with the one of the product's other operand. */
-const packedWorth = 0.65;
+/**
+ * Whole, a gradient that is stored where an optimiser reads it may share a dispatch with the one of the product's other operand
+ * (f16x3), and bias gradients are added up in passing (f32).
+ */
+const packedWorth = { f32: 0.89, f16x3: 0.65 };
 /** Seconds of a kernel that does nothing but add parts up, besides moving them. */
 const kernelTime = 5e-6;
 
@@ -50,10 +53,10 @@ export function splitProducts(
     const quick = half || n.attrs.precision === "f16x3";
     const feeds = feedsRow(n, users);
     const packed = !feeds && isPacked(n, users);
-    if (packed && (half || !quick)) return undefined;
+    if (packed && half) return undefined;
     const settings = {
       leastSide: 64,
-      worth: packed ? packedWorth : 0.95,
+      worth: packed ? packedWorth[quick ? "f16x3" : "f32"] : 0.95,
       ...(quick ? matrixDepths : depths),
       ...options,
     };
@@ -64,7 +67,8 @@ export function splitProducts(
           ? quickest(p, pairTiles, (t) => matrixFits(t, pairBytes(t), limits))
           : quickest(p, tiles, (t) => fitsLimits(t, limits))
       )?.time;
-    const parts = partsByTime(n, feeds, settings, timeOf);
+    const timeOfAdding = feeds ? timeOfParts : quick ? timeOfPass : timeOfHiddenPass;
+    const parts = partsByTime(n, timeOfAdding, settings, timeOf);
     if (!parts) return undefined;
     const operands = half ? args.map((a) => b.add("cast", [a], { dtype: "f32" })) : args;
     const product = b.add("matmul", operands, { ...n.attrs, parts: parts.count, depth: parts.depth });
@@ -82,10 +86,22 @@ interface Parts {
   readonly depth: number;
 }
 
+/** Seconds more than for a product that is whole. */
+type Adding = (p: ProductSize, parts: number) => number;
+
+/** By a kernel that does nothing else. */
+const timeOfPass: Adding = (p, parts) => timeOfParts(p, parts) + kernelTime + timeOfParts(p, 2 * parts);
+
+/** The same where the product hides most of what writing its parts takes, as those in f32 do. Fitted from 768x768 to 768x3072. */
+const timeOfHiddenPass: Adding = (p, parts) => {
+  const bytes = (p.m * p.n * p.count * 4) / parts;
+  return kernelTime + (bytes * parts) / 8e12 + (bytes * (parts + 1)) / 3.5e12;
+};
+
 /** The parts that are quickest by the times of workgroup tiles, if they are quicker than the whole. */
 function partsByTime(
   n: Node,
-  feeds: boolean,
+  timeOfAdding: Adding,
   { unit, least, leastSide, most, worth }: Required<SplitProductsOptions>,
   timeOf: (p: ProductSize) => number | undefined,
 ): Parts | undefined {
@@ -93,7 +109,7 @@ function partsByTime(
   if (Math.min(m, columns) < leastSide) return undefined;
   const timeIn = (parts: number, depth: number): number => {
     const size = { m, n: columns, depth, count: batches * parts };
-    const adding = parts === 1 ? 0 : timeOfParts(size, parts) + (feeds ? 0 : kernelTime + timeOfParts(size, 2 * parts));
+    const adding = parts === 1 ? 0 : timeOfAdding(size, parts);
     return (timeOf(size) ?? Number.POSITIVE_INFINITY) + adding;
   };
   let best: (Parts & { readonly time: number }) | undefined;

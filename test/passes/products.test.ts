@@ -1,4 +1,5 @@
 import { compile, crossEntropy, f32, i32, layerNorm, matmul, softmax, valueAndGrad } from "sinter";
+import { foreach } from "sinter/nn";
 import { describe, expect, test } from "vitest";
 import { interpret } from "../../src/ir/interpret.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
@@ -53,6 +54,32 @@ describe("long products in parts", () => {
     const { kernels } = two.explain({ capabilities: gpu });
     expect(kernels.map((k) => k.family)).toEqual(["contraction", "row", "contraction"]);
     expect(kernels[1]?.writes.length).toBe(2);
+  });
+});
+
+describe("gradients where an optimiser reads them", () => {
+  const step = (batch: number, width: number) =>
+    compile({ x: f32(batch, width), w: f32(width, width), b: f32(width) }, ({ x, w, b }) => {
+      const { grad } = valueAndGrad(({ w, b }: { w: typeof x; b: typeof x }) => matmul(x, w).add(b).pow(2).mean())({
+        w,
+        b,
+      });
+      return foreach({ p: { w, b }, g: grad }, ({ p, g }) => p.sub(g.mul(0.1)));
+    });
+
+  test("are divided where that gains by far; the sum's kernel stores them there, and nothing else changes", () => {
+    const before = optimise(step(4096, 192).graph);
+    const after = splitProducts(before, gpu);
+    expect(after.nodes.filter((n) => typeof n.attrs.parts === "number").length).toBe(1);
+    const small = optimise(step(512, 64).graph);
+    const divided = splitProducts(small, gpu, { leastSide: 1, worth: 10 });
+    expect(divided.nodes.filter((n) => typeof n.attrs.parts === "number").length).toBe(1);
+    same(small, divided);
+  });
+
+  test("stay whole where workgroups are many", () => {
+    const before = optimise(step(1024, 3072).graph);
+    expect(splitProducts(before, gpu).nodes.filter((n) => typeof n.attrs.parts === "number")).toEqual([]);
   });
 });
 
