@@ -41,6 +41,7 @@ export interface Pace {
 export const tiles: readonly (Tile & Pace)[] = [
   { m: 128, n: 128, k: 16, rows: 8, columns: 16, eager: true, tflops: 49.5, together: 2, alone: 2 },
   { m: 128, n: 96, k: 16, rows: 8, columns: 12, eager: true, tflops: 47, together: 2, alone: 1.6 },
+  { m: 192, n: 96, k: 32, rows: 8, columns: 12, slices: 2, eager: true, tflops: 46.9, together: 1, alone: 1, ends: 92 },
   { m: 128, n: 64, k: 16, rows: 8, columns: 8, tflops: 45.5, together: 1, alone: 1.15 },
   { m: 96, n: 96, k: 16, rows: 8, columns: 12, slices: 2, eager: true, tflops: 39, together: 2, alone: 1.2 },
   { m: 64, n: 96, k: 16, rows: 8, columns: 12, slices: 2, eager: true, tflops: 44, together: 2, alone: 1.15 },
