@@ -152,6 +152,25 @@ export function rowsCases(bytes: number): readonly RowsCase[] {
   const logits = [count(vocabulary), vocabulary];
   const targets = { shape: [logits[0] as number], below: vocabulary };
   const gathered = { table: { shape: [vocabulary, width] }, ids: { shape: [big[0] as number], below: vocabulary } };
+  /** Ids are of so many rows of the table. */
+  const embeddingGrad = (tokens: number): RowsCase => ({
+    name: `embedding backward ${gathered.table.shape.join("x")}, ${gathered.ids.shape} ids${tokens < vocabulary ? ` of ${tokens}` : ""}`,
+    inputs: { ...gathered, ids: { ...gathered.ids, below: tokens }, dy: { shape: big } },
+    program() {
+      return program(
+        this.inputs,
+        gradient(["table"], ({ table, ids }) => embedding(table as Tensor, ids as Tensor)),
+      );
+    },
+    bytes: sizeOf(big, gathered.table.shape, gathered.ids.shape),
+    output: "table",
+    expected: ({ ids, dy }: Values, at) => {
+      const [id, c] = [Math.floor(at / width), at % width];
+      let sum = 0;
+      for (let i = 0; i < (big[0] as number); i++) if (ids?.[i] === id) sum += dy?.[i * width + c] as number;
+      return sum;
+    },
+  });
   const [n] = [count(1)];
   const distinct = Math.min(vocabulary, big[0] as number);
   return [
@@ -167,6 +186,7 @@ export function rowsCases(bytes: number): readonly RowsCase[] {
     },
     softmaxAt(1024),
     softmaxAt(4096),
+    softmaxAt(vocabulary),
     {
       name: `softmax backward ${[count(1024), 1024].join("x")}`,
       inputs: { x: { shape: [count(1024), 1024] }, dy: { shape: [count(1024), 1024] } },
@@ -187,6 +207,7 @@ export function rowsCases(bytes: number): readonly RowsCase[] {
       },
     },
     normAt(width),
+    normAt(width + 1),
     normAt(4096),
     normGrad(["x"], "layerNorm backward, x"),
     normGrad(["x", "g", "b"], "layerNorm backward, all"),
@@ -223,6 +244,7 @@ export function rowsCases(bytes: number): readonly RowsCase[] {
     },
     columnsAt(width),
     columnsAt(4 * width),
+    columnsAt(width + 1),
     {
       name: `AdamW ${n}`,
       inputs: { p: { shape: [n] }, g: { shape: [n] } },
@@ -246,23 +268,7 @@ export function rowsCases(bytes: number): readonly RowsCase[] {
       expected: ({ table, ids }: Values, at) =>
         table?.[(ids?.[Math.floor(at / width)] as number) * width + (at % width)] as number,
     },
-    {
-      name: `embedding backward ${gathered.table.shape.join("x")}, ${gathered.ids.shape} ids`,
-      inputs: { ...gathered, dy: { shape: big } },
-      program() {
-        return program(
-          this.inputs,
-          gradient(["table"], ({ table, ids }) => embedding(table as Tensor, ids as Tensor)),
-        );
-      },
-      bytes: sizeOf(big, gathered.table.shape, gathered.ids.shape),
-      output: "table",
-      expected: ({ ids, dy }: Values, at) => {
-        const [id, c] = [Math.floor(at / width), at % width];
-        let sum = 0;
-        for (let i = 0; i < (big[0] as number); i++) if (ids?.[i] === id) sum += dy?.[i * width + c] as number;
-        return sum;
-      },
-    },
+    embeddingGrad(vocabulary),
+    embeddingGrad(51),
   ];
 }

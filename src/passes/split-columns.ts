@@ -3,6 +3,7 @@ import { count } from "../ir/ndarray.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { replaceNodes } from "./rewrite.ts";
+import { splitOddColumns } from "./split-odd-columns.ts";
 import { mayReorder, type Parts, type Runs, runsOf, split } from "./split-reductions.ts";
 
 /** Reductions of fewer elements than this take less time than another kernel. */
@@ -11,6 +12,8 @@ const enough = 2 ** 22;
 const enoughCarried = 2 ** 20;
 /** Vectors of columns of all parts together: more of them leave more sums to be added up, fewer leave a GPU idle. */
 const readers = 3 * 2 ** 14;
+/** So many vectors of columns occupy a GPU as they are, by invocations that share a column. */
+const enoughShared = 2 ** 12;
 /** Rows of each part at least. */
 const shortest = 16;
 /**
@@ -39,7 +42,9 @@ export function splitColumns(graph: Graph, { software }: Pick<Capabilities, "sof
     const carried = elements >= Math.min(least, enoughCarried) && mayBeCarried(n, runs, rows);
     if (carried) return split(b, n, args, runs, blocksOf(runs), (suggested) => suggested);
     const inner = runs.sizes.at(-1) as number;
-    if (elements < least || inner % 4 !== 0) return undefined;
+    if (elements < least) return undefined;
+    if (inner % 4 !== 0) return splitOddColumns(b, n, args, runs);
+    if (runs.rows / 4 >= enoughShared) return undefined;
     const size = Math.max(...runs.sizes.filter((_, i) => runs.reduced[i]));
     const parts = partsOf(size, Math.floor(readers / (runs.rows / 4)));
     const length = Math.ceil(size / parts);

@@ -70,7 +70,19 @@ export function writeRowColumns(region: Region, capabilities: Capabilities, s: R
   ].join(" && ");
   const row = e.index("row", s.rows - 1, valid ? `min(row_slot, ${s.rows - 1}u)` : "row_slot");
   const writer: RowWriter = {
-    ...{ frame, s, row, thread, valid, shared: [], turns: 0, taken: new Set(), done: new Set(), usesSubgroups: false },
+    ...{
+      frame,
+      s,
+      row,
+      thread,
+      valid,
+      shared: [],
+      turns: 0,
+      taken: new Set(),
+      done: new Set(),
+      usesSubgroups: false,
+      uneven: true,
+    },
   };
   const carried = new Set(sums.map((c) => c.sum));
   const levels = levelsOf(

@@ -1,3 +1,4 @@
+import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Index } from "../ir/index-expr.ts";
 import { type Accumulator, accumulatorOf } from "./accumulate.ts";
@@ -68,6 +69,19 @@ const isCentred = (n: Node, max: Node, x: Node): boolean =>
 const behindViews = (n: Node): Node =>
   n.op === "reshape" || n.op === "broadcastTo" ? behindViews(n.args[0] as Node) : n;
 
+/** Is a maximum itself of account, or only differences from it? Of a row with an infinity those are NaN or never finite, whatever else is in it. */
+function readsMax(max: Node, { inputs, outputs, anchors }: Region): boolean {
+  const loaded = new Set(inputs);
+  const seen = new Set<Node>();
+  const visit = (n: Node): boolean => {
+    if (n === max || loaded.has(n) || seen.has(n)) return false;
+    seen.add(n);
+    const reads = n.op !== "sub" && behindViews(n) !== max && n.args.some((a) => behindViews(a) === max);
+    return reads || n.args.some(visit);
+  };
+  return outputs.some((n) => behindViews(n) === max) || [...outputs, ...anchors].some(visit);
+}
+
 /** What the number along the reduced axis is compared with, where that is one number a row. */
 function placeIn(equal: Node, max: Node): Node | undefined {
   if (equal.op !== "equal") return undefined;
@@ -82,22 +96,25 @@ function placeIn(equal: Node, max: Node): Node | undefined {
 /** The least finite number: infinity less infinity is none, so what is below counts as this in exponents. */
 const lowest = -3.4028234663852886e38;
 
-/** e^x for x up to 0, and 0 below -87: powers of two are exact, and what is left is within WGSL's bound for exp2. */
-const powerText = (name: string, type: string, i32: string): string =>
+/**
+ * e^x for x up to 0, and 0 far below it: 2^(x log2 e), and what the product rounds off is made good to first order. The error is that of
+ * exp2; without fused multiply-adds also that of the product.
+ */
+const powerText = (name: string, type: string): string =>
   [
     `fn ${name}(v: ${type}) -> ${type} {`,
-    `  let x = max(v, ${type}(-87.0));`,
-    "  let k = round(x * 1.44269504);",
-    "  let r = (x - k * 0.693359375) + k * 2.12194440e-4;",
-    `  let y = exp2(r * 1.44269504) * bitcast<${type}>((${i32}(k) + ${i32}(127)) * ${i32}(8388608));`,
-    `  return select(y, ${type}(), v < ${type}(-87.0));`,
+    `  let x = max(v, ${type}(-104.0));`,
+    "  let t = x * 1.44269504;",
+    "  let y = exp2(t);",
+    `  let r = fma(t, ${type}(2.12194440e-4), fma(t, ${type}(-0.693359375), x));`,
+    "  return fma(y, r, y);",
     "}",
   ].join("\n");
 
 /** e^x of a text, for x up to 0. */
 export const power = (e: Emitter, text: string, width: number): Value => {
-  const [type, i32] = [typeOf("f32", width), typeOf("i32", width)];
-  const name = e.declare(`power ${type}`, (name) => powerText(name, type, i32));
+  const type = typeOf("f32", width);
+  const name = e.declare(`power ${type}`, (name) => powerText(name, type));
   return e.let(`${name}(${text})`, width, "f32");
 };
 
@@ -107,7 +124,9 @@ export class OnlineState {
   readonly #e: Emitter;
   readonly #width: number;
   readonly #max: string;
-  readonly #bits: string;
+  /** Largest magnitude, as bits, or where differences from the maximum alone are of account a sum that a NaN makes one. */
+  readonly #odd: string;
+  readonly #exact: boolean;
   readonly #sum: string;
   readonly #picked: ReadonlyMap<Node, Picked>;
 
@@ -123,7 +142,8 @@ export class OnlineState {
       return name;
     };
     this.#max = declare("top", e.literal(Number.NEGATIVE_INFINITY, "f32").text);
-    this.#bits = declare("bits", `${typeOf("u32", width)}()`);
+    this.#exact = readsMax(online.max, w.frame.region);
+    this.#odd = declare("odd", `${typeOf(this.#exact ? "u32" : "f32", width)}()`);
     this.#sum = declare("acc", `${typeOf("f32", width)}()`);
     // Before anything is written, in whose place it may be; and early, since one load waits for another.
     e.width = 1;
@@ -136,14 +156,12 @@ export class OnlineState {
   take(xs: readonly Value[]): { readonly powers: readonly string[]; readonly base: string } {
     const e = this.#e;
     const width = this.#width;
-    const u32 = typeOf("u32", width);
     const texts = xs.map((v) => (v.width === width ? v.text : `${typeOf("f32", width)}(${v.text})`));
     const most = (first: string, list: readonly string[]): string => list.reduce((a, b) => `max(${a}, ${b})`, first);
     const [first, ...others] = texts as [string, ...string[]];
     const own = e.let(most(first, others), width, "f32").text;
     const next = e.let(most(this.#max, this.#lanes(own)), 1, "f32").text;
-    const magnitudes = texts.map((t) => `bitcast<${u32}>(${t}) & ${u32}(0x7fffffffu)`);
-    e.line(`${this.#bits} = ${most(this.#bits, magnitudes)};`);
+    this.#look(texts, most);
     const base = this.#finite(next);
     const scale = this.#power(`${this.#finite(this.#max)} - ${base}`, 1);
     const powers = texts.map((t) => this.#power(`${t} - ${base}`, width));
@@ -164,7 +182,10 @@ export class OnlineState {
       ((w.s.threads > 1 ? crossInvocations(w, acc, [own]) : [own])[0] as Value).text;
     e.width = 1;
     const nan = e.literal(Number.NaN, "f32").text;
-    const bits = this.#lanes(this.#bits).reduce((a, b) => `max(${a}, ${b})`);
+    const lanes = this.#lanes(this.#odd);
+    const bits = this.#exact
+      ? lanes.reduce((a, b) => `max(${a}, ${b})`)
+      : `(bitcast<u32>(${lanes.join(" + ")}) & 0x7fffffffu)`;
     e.line(`${this.#max} = select(${this.#max}, ${nan}, ${bits} > 0x7f800000u);`);
     const top = across(e.let(this.#max, 1, "f32"), accumulatorOf(max));
     const base = this.#finite(top);
@@ -186,6 +207,19 @@ export class OnlineState {
     }
     e.width = width;
     return { results, factor };
+  }
+
+  /** Looks for NaNs, which the built-in maximum may lose. Scaled down, finite numbers never add up to an infinity. */
+  #look(texts: readonly string[], most: (first: string, list: readonly string[]) => string): void {
+    const e = this.#e;
+    if (this.#exact) {
+      const u32 = typeOf("u32", this.#width);
+      const magnitudes = texts.map((t) => `bitcast<${u32}>(${t}) & ${u32}(0x7fffffffu)`);
+      e.line(`${this.#odd} = ${most(this.#odd, magnitudes)};`);
+      return;
+    }
+    const small = e.literal(1e-6, "f32", this.#width).text;
+    for (const t of texts) e.line(`${this.#odd} = fma(${t}, ${small}, ${this.#odd});`);
   }
 
   #lanes(name: string): string[] {

@@ -32,6 +32,8 @@ export interface RowWriter {
   readonly taken: Set<Node>;
   /** Reductions of earlier levels. */
   readonly done: Set<Node>;
+  /** May some invocations have a step of a row more than others where steps are written out? */
+  readonly uneven?: boolean;
   usesSubgroups: boolean;
 }
 

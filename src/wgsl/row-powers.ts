@@ -7,7 +7,7 @@ import { colAt, outputsOf, provideResults, type RowWriter, spaceIndex } from "./
 import { eachStep } from "./row-steps.ts";
 
 /** Powers that an invocation keeps in registers between the pass that adds them up and the one that stores outputs: with 1024 invocations it has 64 registers. */
-const mostHeld = 32;
+const mostHeld = 48;
 /** Of these, as many are made at a time: loads of the next ones are under way meanwhile. */
 const batch = 16;
 

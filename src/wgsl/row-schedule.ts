@@ -29,7 +29,7 @@ function sharing(steps: number, rows: number, max: number, uniform: boolean): nu
   const most = Math.min(max, floorPow2(steps));
   const many = rows >= 1024;
   for (let t = uniform ? 32 : 8; t <= most && many; t *= 2) if (steps % t === 0 && steps / t <= 4) return t;
-  // Rows that divide by nothing are gone through in a loop, and short ones by few.
+  // Of rows that divide by nothing some invocations have a step more, and short ones are gone through by few.
   if (many && !uniform && steps % 8 !== 0 && steps <= 4 * max)
     return Math.min(most, Math.max(8, 2 * floorPow2(steps / 8)));
   for (let t = most; t >= 32; t /= 2) if (steps % t === 0 && steps / t <= 8) return t;
@@ -104,11 +104,15 @@ export function chooseRowSchedule(region: Region, capabilities: Capabilities): R
   while (threads < shares && rowSteps * threads < enough && steps / threads >= least) threads *= 2;
   if (!capabilities.software && !region.uniform) threads = sharingColumns(rowSteps, steps);
   threads = settled(region, "threads", threads);
-  return acrossRows(r, threads, acrossGroup(threads, max));
+  return acrossRows(r, threads, acrossGroup(threads, max, abreast(r, region, capabilities)));
 }
 
-const acrossGroup = (threads: number, max: number): number =>
-  threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(Math.min(max, 256) / threads), 16));
+const acrossGroup = (threads: number, max: number, most: number): number =>
+  threads === 1 ? 64 : Math.max(1, Math.min(floorPow2(Math.min(max, 256) / threads), most));
+
+/** Columns, or vectors of them, beside each other in a workgroup: on a GPU neighbours read as much as a memory access moves. */
+const abreast = (r: Rows, region: Region, { software }: Capabilities): number =>
+  !software && !region.uniform && r.rowWidth === 1 && r.rows >= 4096 ? 64 : 16;
 
 /** Every schedule worth a measurement, the one that is taken without any first. */
 export function rowSchedules(region: Region, capabilities: Capabilities): readonly RowSchedule[] {
@@ -126,6 +130,8 @@ export function rowSchedules(region: Region, capabilities: Capabilities): readon
           .filter((g) => g * t <= limit && g <= Math.max(64, floorPow2(r.rows)))
           .map((g) => alongRow(r, t, g)),
       )
-    : shares.filter((t) => t <= 256).flatMap((t) => [acrossRows(r, t, acrossGroup(t, limit))]);
+    : shares
+        .filter((t) => t <= 256)
+        .flatMap((t) => [acrossRows(r, t, acrossGroup(t, limit, abreast(r, region, capabilities)))]);
   return [...new Map([chosen, ...other].map((s) => [s.name, s])).values()];
 }

@@ -2,13 +2,34 @@ import { add, type Index, int, scale, variable } from "../ir/index-expr.ts";
 import { always } from "./agree.ts";
 import type { RowWriter } from "./row-parts.ts";
 
-/** Few enough steps an invocation to write them out: what a row's first pass loads then stays in registers for the next. */
-export const unrolled = ({ s, frame }: RowWriter, steps: number): boolean =>
-  always(frame.region, steps % s.threads === 0 && steps / s.threads <= (s.threads === 1 ? 4 : 8));
+/** Elements of a row that a GPU's invocations keep in registers where some have a step more than others. */
+const widest = 8192;
+/** Steps of an invocation that are written out. */
+const mostSteps = 8;
 
-/** The invocation's steps of a row that is written out. */
-export const ownSteps = (w: RowWriter, steps: number): Index[] =>
-  Array.from({ length: steps / w.s.threads }, (_, j) => add(w.thread, int(j * w.s.threads)));
+/**
+ * Few enough steps an invocation to write them out: what a row's first pass loads then stays in registers for the next. On a GPU some
+ * invocations may have one more, where the row is not gone through in one pass anyway.
+ */
+export const unrolled = ({ s, frame, uneven }: RowWriter, steps: number): boolean => {
+  const { capabilities, region } = frame;
+  const along = uneven && s.contiguous && s.threads > 1 && steps > s.threads && s.cols <= widest;
+  if (along && !capabilities.software && !region.uniform) return steps / s.threads < mostSteps + 1;
+  return always(region, steps % s.threads === 0 && steps / s.threads <= (s.threads === 1 ? 4 : mostSteps));
+};
+
+/** The invocation's steps of a row that is written out, each in `body`: those that all have, and one that some have. */
+export function eachOwnStep(w: RowWriter, steps: number, body: (step: Index) => void): void {
+  const { e } = w.frame;
+  const { threads } = w.s;
+  const whole = Math.floor(steps / threads);
+  for (let j = 0; j < whole; j++) body(add(w.thread, int(j * threads)));
+  if (steps === whole * threads) return;
+  e.open(`if (thread < ${steps - whole * threads}u) {`);
+  const last = e.index(e.fresh("c"), steps - 1, `thread + ${whole * threads}u`, whole * threads);
+  body(last);
+  e.close();
+}
 
 /** Steps whose loads a GPU has under way at a time. */
 const ahead = 4;

@@ -22,7 +22,7 @@ import {
 } from "./row-parts.ts";
 import { reduceOnline } from "./row-powers.ts";
 import { chooseRowSchedule, type RowSchedule } from "./row-schedule.ts";
-import { eachStep, ownSteps, unrolled } from "./row-steps.ts";
+import { eachOwnStep, eachStep, unrolled } from "./row-steps.ts";
 import { typeOf } from "./storage.ts";
 
 /** Serial chains longer than this are summed in blocks, so that the rounding error grows with the square root of the length. */
@@ -58,6 +58,7 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
   );
   const row = s.rowWidth === 1 ? rowVar : add(scale(rowVar, s.rowWidth), lane(s.rowWidth));
 
+  const levels = levelsOf(region);
   const writer: RowWriter = {
     frame,
     s,
@@ -69,8 +70,8 @@ export function writeRow(region: Region, capabilities: Capabilities, forced?: Ro
     done: new Set(),
     valid: whole ? "" : `row_slot < ${rowSteps}u`,
     usesSubgroups: false,
+    uneven: !levels.some((level, i) => onlineOf(level, levels[i + 1])),
   };
-  const levels = levelsOf(region);
   for (let i = 0; i < levels.length; ) {
     const [level, next] = levels.slice(i) as [Node[], Node[]?];
     const online = onePass(writer) ? onlineOf(level, next) : undefined;
@@ -199,7 +200,7 @@ export function reduceLevel(w: RowWriter, level: readonly Node[]): void {
     const c = e.fresh("c");
     const at = variable(c, steps - 1);
     if (!ordered && unrolled(w, steps)) {
-      for (const step of ownSteps(w, steps)) body(states, [step]);
+      eachOwnStep(w, steps, (step) => body(states, [step]));
     } else if (blocked) {
       const o = e.fresh("o");
       const end = `min(${o} + ${serialBlock}u, ${w.frame.end(steps)})`;
@@ -277,7 +278,7 @@ function writeOutputs(w: RowWriter): void {
     const stores = list.flatMap((step) => storesAt(w.frame, full, spaceIndex(w, colAt(step, s.colWidth))));
     for (const store of stores) store();
   };
-  if (unrolled(w, steps)) for (const step of ownSteps(w, steps)) write([step]);
+  if (unrolled(w, steps)) eachOwnStep(w, steps, (step) => write([step]));
   else {
     for (let j = 0; j < (w.held?.steps ?? 0); j++) {
       w.held?.at(j);

@@ -18,6 +18,9 @@ describe("split-columns", () => {
     ["a divisor of the rows near what readers there are", [1024, 8], ["64x16x8", "64x8"]],
     ["rows that none divides are filled up", [1021, 8], ["61x17x8", "61x8"]],
     ["neighbouring axes count as one", [3, 640, 4], ["120x16x4", "120x4"]],
+    ["odd columns: rows end to end that are vectors", [1024, 7], ["8x896", "128x7"]],
+    ["odd columns, some rows left over", [1042, 26], ["8x3380", "132x26"]],
+    ["odd columns of an odd number of elements", [1037, 7], ["8x903", "134x7"]],
   ])("%s", (_, shape, split) => {
     const graph = graphOf((x) => x.sum({ axes: shape.map((_, i) => i).slice(0, -1) }), ...shape);
     const done = splitColumns(graph, gpu, 512);
@@ -43,7 +46,7 @@ describe("split-columns", () => {
   test.each([
     ["few elements", (x: Tensor) => x.sum({ axes: 0 }), [16, 8]],
     ["rows", (x: Tensor) => x.sum({ axes: 1 }), [8, 1024]],
-    ["columns that are no vectors", (x: Tensor) => x.sum({ axes: 0 }), [1024, 7]],
+    ["columns that are vectors enough", (x: Tensor) => x.sum({ axes: 0 }), [16, 16384]],
     [
       "a sum that a product of the same operand may compute",
       (x: Tensor) => x.sum({ axes: 0 }).add(matmul(transpose(x), x)),
