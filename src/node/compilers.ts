@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import type { KernelSpec } from "../manifest/manifest.ts";
 import { type CompileQueue, compileCost, descriptorOf, type KnownLayouts, layoutsFor } from "../runtime/compiling.ts";
 import { paced } from "./pace.ts";
@@ -23,6 +24,12 @@ interface Helper {
   busy: boolean;
 }
 
+/** A kernel that the driver had to compile here, and the milliseconds that took. */
+interface Unseen {
+  readonly kernel: KernelSpec;
+  readonly ms: number;
+}
+
 /** Pipelines that Dawn in Node is given at a time: it works on two, and two wait their turn. */
 const handedOver = 4;
 /** What drivers that have not seen a text take, in milliseconds a character; where they have it is a tenth, and hardly less than a few. */
@@ -32,16 +39,23 @@ const fewMs = 5;
 const strikes = 2;
 /** What is worth a further device, in milliseconds of compiling for each that is there: opening one takes 70. */
 const worthOpening = 160;
+/** Milliseconds that a look into the cache may take, as the calling thread opens devices meanwhile. */
+const leastMiss = 100;
+/** Milliseconds that helpers with nothing to do are kept: closing one takes 30, which should be none of the first steps'. */
+const keptFor = 10_000;
 
 /** Has the driver had to compile this, rather than find it in its cache? */
 const wasCompiled = ({ wgsl }: KernelSpec, ms: number): boolean => ms > fewMs + 0.3 * coldMs * wgsl.length;
+
+/** After other events of this turn. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /**
  * Divides what is to be compiled where WebGPU has few threads of its own for that, however many cores there are: Dawn in Node
  * has two a device. The longest texts go to those, the shortest to the calling thread. Where the shortest show that the
  * driver has not seen them, other devices are opened, which share the work: each compiles a text, and the session's own device
- * then finds it in the driver's cache. They are closed when nothing is left to begin; and where that cache turns out not to
- * be shared they are not asked again.
+ * then finds it in the driver's cache. Where they do not find there what this thread has compiled, they are of no use. They are
+ * closed when the device is, or some time after there was nothing left to begin.
  */
 export class Compilers implements CompileQueue {
   readonly #ended: () => boolean;
@@ -53,15 +67,22 @@ export class Compilers implements CompileQueue {
   #own = 0;
   #here = 0;
   #pending = 0;
-  /** What this thread has compiled since there was nothing to do, and how many of the last of them the driver had not seen. */
+  /** What this thread has compiled since there was nothing to do, and those of the last of them that the driver had not seen. */
   #tried = 0;
-  #unseen = 0;
+  #unseen: readonly Unseen[] = [];
+  /** Those that made it ask for help. */
+  #samples: readonly Unseen[] = [];
   #helping = false;
   readonly #helpers = new Set<Helper>();
-  #opening = false;
-  /** Was something that a helper had compiled in the cache, and how often not? */
+  #opening = 0;
+  #trying = false;
+  /** Has a helper found in the driver's cache what this thread had compiled? */
   #proven = false;
+  /** How many of the last things that helpers had compiled were not there. */
   #missed = 0;
+  /** When the last thing that a helper has compiled is looked for. */
+  #finds: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
 
   /** `ended`: whether the session's device is gone. */
   constructor(help: CompileHelp | undefined, ended: () => boolean) {
@@ -95,99 +116,118 @@ export class Compilers implements CompileQueue {
     });
   }
 
+  /** None should wait for the device's own threads where others are to be had, and until that is known. */
+  get #unknown(): boolean {
+    return this.#help !== undefined && this.#tried < strikes && this.#unseen.length === this.#tried;
+  }
+
   #deal(): void {
-    // None should wait for the device's own threads where others are to be had, and until that is known.
-    const unknown = this.#help !== undefined && this.#tried < strikes && this.#unseen === this.#tried;
-    const most = this.#ended() ? Number.POSITIVE_INFINITY : this.#helping || unknown ? 1 : handedOver;
+    this.#handOver();
+    // Unless helpers keep this thread busy.
+    const helped = (): boolean => this.#trying || (this.#helping && this.#helpers.size > 0);
+    const free = (): boolean => !helped() && this.#here < (this.#unknown ? strikes : 1);
+    while (free() && this.#queue.length > 0) this.#compileHere(this.#queue.pop() as Job);
+    this.#handOver();
+    if (this.#helping) this.#share();
+    if (this.#queue.length > 0) return;
+    if (this.#ended()) this.#closeIdle();
+    else if (this.#pending === 0) this.#closeLater();
+  }
+
+  /** The longest to the device's own threads. */
+  #handOver(): void {
+    const most = this.#ended() ? Number.POSITIVE_INFINITY : this.#helping || this.#unknown ? 1 : handedOver;
     while (this.#own < most && this.#queue.length > 0) {
       const job = this.#queue.shift() as Job;
       this.#own++;
       this.#finish(job, job.compile(false), () => this.#own--);
     }
-    if (this.#helping) this.#share();
-    if (!this.#helping && this.#here === 0 && this.#queue.length > 0) this.#compileHere(this.#queue.pop() as Job);
-    if (this.#queue.length === 0) this.#closeIdle();
   }
 
-  #finish(job: Job, result: Promise<unknown>, free: () => unknown): void {
+  /** `free` is called when `until` has settled. */
+  #finish(job: Job, result: Promise<unknown>, free: () => unknown, until = result): void {
     job.settle(result);
     const next = (): void => {
       free();
       if (--this.#pending === 0) {
-        this.#tried = this.#unseen = 0;
+        this.#tried = 0;
+        this.#unseen = [];
         this.#helping = false;
       }
       this.#soon();
     };
-    result.then(next, next);
+    until.then(next, next);
   }
 
   #compileHere(job: Job): void {
+    const { kernel } = job;
     this.#here++;
     const began = performance.now();
     const result = job.compile(true);
+    const ms = performance.now() - began;
     this.#tried++;
-    this.#unseen = wasCompiled(job.kernel, performance.now() - began) ? this.#unseen + 1 : 0;
-    this.#helping = this.#unseen >= strikes && this.#wanted();
-    this.#finish(job, result, () => this.#here--);
+    this.#unseen = wasCompiled(kernel, ms) ? [...this.#unseen, { kernel, ms }].slice(-strikes) : [];
+    if (!this.#helping && this.#unseen.length >= strikes && (this.#helpers.size > 0 || this.#wanted())) {
+      this.#helping = true;
+      this.#samples = this.#unseen;
+    }
+    // Others are heard before this thread is busy again.
+    const heard = result.then(turn, turn);
+    this.#finish(job, result, () => this.#here--, heard);
   }
 
   /** Would another helper be opened for what waits? */
   #wanted(): boolean {
-    const { size } = this.#helpers;
+    const size = this.#helpers.size + this.#opening;
     const waiting = coldMs * this.#queue.reduce((n, j) => n + compileCost(j.kernel), 0);
-    return size < (this.#help?.most ?? 0) && waiting > worthOpening * (size + 1);
+    return !this.#ended() && size < (this.#help?.most ?? 0) && waiting > worthOpening * (size + 1);
   }
 
-  /** Gives helpers what is longest, but the first one what is shortest: it shows whether they help. */
   #share(): void {
-    const free = [...this.#helpers].filter((h) => !h.busy);
-    const trying = free.length === this.#helpers.size ? 1 : 0;
-    for (const h of this.#proven ? free : free.slice(0, trying)) {
-      const job = this.#proven ? this.#queue.shift() : this.#queue.pop();
-      if (job) this.#compileBy(h, job);
+    for (const h of this.#helpers) {
+      const job = h.busy ? undefined : this.#queue.shift();
+      if (job) this.#finish(job, this.#compileBy(h, job), () => undefined);
     }
-    if (this.#opening || (!this.#proven && this.#helpers.size > 1)) return;
-    if (this.#wanted()) this.#openOne();
-    else if (this.#helpers.size === 0) this.#helping = false;
+    // One after the other: each takes the calling thread's time, and those that are there should have something to do.
+    if (this.#help && this.#opening === 0 && this.#wanted()) this.#open(this.#help);
+    this.#helping = this.#helpers.size + this.#opening > 0;
   }
 
-  #openOne(): void {
-    this.#opening = true;
-    const add = (device: GPUDevice): void => {
+  #open(help: CompileHelp): void {
+    this.#opening++;
+    const admit = async (): Promise<void> => {
+      const device = await help.open();
       device.addEventListener("uncapturederror", (e) => e.preventDefault?.());
-      this.#helpers.add({ device, layouts: new Map(), busy: false });
+      const h: Helper = { device, layouts: new Map(), busy: false };
+      // Nothing else meanwhile: it goes by the time that it takes.
+      this.#trying = !this.#proven;
+      this.#proven ||= await this.#shares(h);
+      if (this.#proven && !this.#ended()) this.#helpers.add(h);
+      else device.destroy();
+      await turn();
+    };
+    // Others would be as useless.
+    const fail = (): void => {
+      this.#proven = false;
     };
     const done = (): void => {
-      this.#opening = false;
+      this.#opening--;
+      this.#trying = false;
+      if (!this.#proven) this.#help = undefined;
       this.#soon();
     };
-    this.#help
-      ?.open()
-      .then(add, () => this.#stop())
-      .then(done);
+    admit().catch(fail).then(done);
   }
 
-  #compileBy(h: Helper, job: Job): void {
-    h.busy = true;
-    const began = performance.now();
-    const made = this.#create(h, job.kernel).then(
-      () => true,
-      () => false,
-    );
-    const result = Promise.race([made, h.device.lost.then(() => false)]).then((done) => {
-      h.busy = false;
-      const known = !wasCompiled(job.kernel, performance.now() - began);
-      if (known && !this.#proven) {
-        this.#unseen = 0;
-        this.#helping = false;
-      }
-      // Before this thread is busy.
-      if (this.#proven) this.#deal();
-      // Where it failed the session's own device says why.
-      return done ? this.#find(job) : job.compile(false);
-    });
-    this.#finish(job, result, () => undefined);
+  /** Does a helper find in the driver's cache what this thread has compiled? One of them alone may have met a garbage collection. */
+  async #shares(h: Helper): Promise<boolean> {
+    let known = false;
+    for (const { kernel, ms } of this.#samples) {
+      const began = performance.now();
+      await this.#create(h, kernel);
+      known ||= performance.now() - began < Math.max(fewMs, ms / 2);
+    }
+    return known;
   }
 
   async #create({ device, layouts }: Helper, kernel: KernelSpec): Promise<void> {
@@ -196,13 +236,36 @@ export class Compilers implements CompileQueue {
     await paced(() => device.createComputePipelineAsync(descriptor));
   }
 
-  /** By this thread: the device's own ones are busy for long. */
-  #find({ kernel, compile }: Job): Promise<unknown> {
+  async #compileBy(h: Helper, job: Job): Promise<unknown> {
+    h.busy = true;
     const began = performance.now();
-    const result = compile(true);
-    if (!wasCompiled(kernel, performance.now() - began)) this.#proven = true;
-    else if (!this.#proven && ++this.#missed >= strikes) this.#stop();
+    const made = this.#create(h, job.kernel).then(
+      () => true,
+      () => false,
+    );
+    const done = await Promise.race([made, h.device.lost.then(() => false)]);
+    h.busy = false;
     this.#soon();
+    // Where it failed the session's own device says why.
+    if (!done) return job.compile(false);
+    const ms = performance.now() - began;
+    // One at a time: other helpers that are done get something else to do first.
+    const found = this.#finds.then(turn);
+    this.#finds = found;
+    await found;
+    return this.#find(job, ms);
+  }
+
+  /** Short ones by this thread, without delay; what takes longer by one of the device's own: the other is busy. */
+  #find({ compile }: Job, helperMs: number): Promise<unknown> {
+    const began = performance.now();
+    const result = compile(helperMs < leastMiss);
+    const look = (): void => {
+      const missed = performance.now() - began > Math.max(leastMiss, 0.6 * helperMs);
+      this.#missed = missed ? this.#missed + 1 : 0;
+      if (this.#missed > strikes) this.#stop();
+    };
+    result.then(look, look);
     return result;
   }
 
@@ -213,11 +276,30 @@ export class Compilers implements CompileQueue {
     this.#closeIdle();
   }
 
-  #closeIdle(): void {
-    for (const h of this.#helpers) {
-      if (h.busy) continue;
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#closeIdle();
+  }
+
+  #closeIdle(most = this.#helpers.size): void {
+    for (const h of [...this.#helpers].filter((x) => !x.busy).slice(0, most)) {
       this.#helpers.delete(h);
       h.device.destroy();
     }
+  }
+
+  /** Closes helpers when they had nothing to do for a while, one at a time. */
+  #closeLater(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (this.#helpers.size === 0) return;
+    const until = performance.now() + keptFor;
+    this.#timer = setInterval(() => {
+      if (performance.now() < until) return;
+      this.#closeIdle(1);
+      if (this.#helpers.size === 0) this.close();
+    }, 500);
+    this.#timer.unref();
   }
 }

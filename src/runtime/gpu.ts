@@ -126,6 +126,7 @@ export class Gpu {
     this.#ended ??= error;
     for (const reject of this.#waiting) reject(this.#ended);
     this.#waiting.clear();
+    this.compilers?.close();
   }
 
   /** Throws when the device is gone, or once for an error that the device reported outside any call. */

@@ -192,6 +192,7 @@ export async function loadManifest(
     await upload(loaded, "weights", weights, options);
     await upload(loaded, "state", state, options);
     if (storage.setup.length > 0) await setUp(loaded, options);
+    if (m.weights.length + m.state.length > 0) await settle(gpu, options);
     gpu.check();
     void addUsage(
       options.store,
@@ -238,6 +239,13 @@ async function setUp({ gpu, storage, checks }: Loaded, options: WaitOptions): Pr
   };
   await gpu.inOrder(() => gpu.scoped("run setup", run, options));
   await checked?.verify(options);
+}
+
+/** Waits until uploads are done, and for one submit more: what they went through is freed then, which should not be in the first run. */
+async function settle(gpu: Gpu, { signal }: WaitOptions): Promise<void> {
+  await gpu.idle({ signal });
+  gpu.guard("finish the uploads", () => gpu.submit([]));
+  await gpu.idle({ signal });
 }
 
 /** Writes values into the windows of their ports. Buffers that were bound in place need nothing. */

@@ -120,12 +120,16 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
     const ordered = () => usedFirst(gpu.compilers ? longestFirst(distinct.values()) : distinct.values(), known);
     let order = ordered();
     const compiled = new Map<string, Pipeline>();
-    const compiling = compileAll(gpu, order, compiled, options, report).then(
+    // While the last are compiled: the largest buffers take a driver tens of milliseconds, in which no more can be asked for.
+    const allocate = (): void => {
+      memory = take(byUse(programs, known)[0]!);
+    };
+    const compiling = compileAll(gpu, order, compiled, options, report, allocate).then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
-    // Meanwhile: the largest buffers take a driver tens of milliseconds.
-    memory = take(byUse(programs, known)[0]!);
+    // Making the tests takes this thread long: not before others have something to compile.
+    await gpu.wait("compiling the program", nextTurn(), options);
     const test = options.test?.();
     // Where compiling fails nobody waits for the test.
     test?.catch(() => undefined);
@@ -163,7 +167,7 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
       });
     }
     // Of a loss, what WebGPU says comes after the answers that pretend that all went well.
-    await gpu.wait("finishing the warm-up", new Promise((resolve) => setTimeout(resolve)), options);
+    await gpu.wait("finishing the warm-up", nextTurn(), options);
     report({ status: "done" }, `${distinct.size} kernels ready`);
     const used = known.filter((k) => distinct.has(k)).length;
     return { storage: storage!, programs, kernels: distinct.size, used };
@@ -176,6 +180,8 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
     throw error;
   }
 }
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
 
 const isMissingFeature = (e: unknown): boolean => e instanceof SinterError && e.code === "feature-missing";
 
@@ -203,7 +209,14 @@ async function compileAll(
   done: Map<string, Pipeline>,
   options: PrepareOptions,
   report: Report,
+  /** Is called once all have been asked for and one of the last is there. */
+  asked: () => void = () => undefined,
 ): Promise<void> {
+  let told = false;
+  const allAsked = (): void => {
+    if (!told) asked();
+    told = true;
+  };
   const of = done.size + kernels.length;
   const queue = [...kernels];
   let failed = false;
@@ -212,6 +225,7 @@ async function compileAll(
       try {
         report({ status: "compiling", kernel: k.label }, `compiling ${k.label}`);
         done.set(k.key, await gpu.pipelines.get(k, { warmup: options.warm, signal: options.signal }));
+        if (queue.length === 0 && !failed) allAsked();
         report({ status: "compiled", kernel: k.label }, `compiled ${done.size} of ${of}: ${k.label}`, 1);
       } catch (e) {
         failed = true;
