@@ -24,6 +24,7 @@ import type { Capabilities, Manifest } from "./manifest/manifest.ts";
 import type { TuningTable } from "./manifest/tuning.ts";
 import { alignRows } from "./passes/align-rows.ts";
 import { halfProducts } from "./passes/half-products.ts";
+import { halveOperands } from "./passes/halve-operands.ts";
 import { optimise } from "./passes/pipeline.ts";
 import { splitColumns } from "./passes/split-columns.ts";
 import { splitProducts } from "./passes/split-products.ts";
@@ -79,9 +80,12 @@ export function compileGraph(graph: Graph, capabilities: Capabilities, options: 
   const { maxStorageBufferBindingSize, maxBufferSize } = capabilities.limits;
   const largestBinding = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const legal = legalise(
-    splitProducts(
-      alignRows(
-        halfProducts(splitColumns(optimise(graph, { largestBinding }), capabilities), capabilities),
+    halveOperands(
+      splitProducts(
+        alignRows(
+          halfProducts(splitColumns(optimise(graph, { largestBinding }), capabilities), capabilities),
+          capabilities,
+        ),
         capabilities,
       ),
       capabilities,

@@ -35,16 +35,35 @@ interface Numbers {
 const sums: Numbers = { tolerance: 1e-4, low: 0.5 };
 /** Of such the gradients of attention, whose steps are rounded to halves, would cancel. */
 const around0: Numbers = { tolerance: 3e-2, low: -0.5 };
+const closely: Numbers = { tolerance: 1e-3, low: -0.5 };
 
 const halves = { a: t.f16(83, 75), b: t.f16(75, 70) };
 const heads = { q: t.f16(1, 2, 37, 16), k: t.f16(1, 2, 37, 16), v: t.f16(1, 2, 37, 16) };
 const attend = ({ q, k, v }: Pick<Inputs, "q" | "k" | "v">) => t.cast(t.attention(q, k, v, { causal: true }), "f32");
+
+const floats = { q: t.f32(1, 2, 37, 16), k: t.f32(1, 2, 37, 16), v: t.f32(1, 2, 37, 16) };
+const attendPairs = ({ q, k, v }: Pick<Inputs, "q" | "k" | "v">) =>
+  t.attention(q, k, v, { causal: true, precision: "f16x3" });
 
 const pairs: Omit<Sample, "feature"> = {
   variants: /^f16x3/,
   numbers: sums,
   specs: { a: t.f32(83, 75), b: t.f32(75, 70) },
   fn: ({ a, b }) => ({ y: t.matmul(a, b, { precision: "f16x3" }) }),
+};
+
+const pairAttention: Omit<Sample, "feature"> = {
+  variants: /^attention_f16x3/,
+  numbers: closely,
+  specs: floats,
+  fn: (inputs) => ({ y: attendPairs(inputs) }),
+};
+
+const pairGradients: Omit<Sample, "feature"> = {
+  variants: /^attention_grad_.*f16x3/,
+  numbers: closely,
+  specs: floats,
+  fn: (inputs) => t.grad((p: Inputs) => t.sum(t.mul(attendPairs(p), attendPairs(p))))(inputs) as Inputs,
 };
 
 const samples: readonly Sample[] = [
@@ -71,6 +90,10 @@ const samples: readonly Sample[] = [
   },
   { feature: "subgroupMatrix", ...pairs },
   { feature: "subgroups", ...pairs },
+  ...[pairAttention, pairGradients].flatMap((s): Sample[] => [
+    { feature: "subgroupMatrix", ...s },
+    { feature: "subgroups", ...s },
+  ]),
   {
     feature: "subgroupMatrix",
     variants: /^attention_matrix/,

@@ -1,8 +1,10 @@
 import { fail } from "../base/diagnostic.ts";
 import { and, greaterEqual, mul, notEqual } from "./binary.ts";
+import type { MatmulOptions } from "./contract.ts";
 import { enter } from "./enter.ts";
 import { withOptional } from "./optional.ts";
 import { oneOf, readOptions } from "./options.ts";
+import { precisionAttr } from "./precision.ts";
 import { mean, sum } from "./reductions.ts";
 import { exactly, node, type Tensor, wrap } from "./tensor.ts";
 import { cast, reciprocal } from "./unary.ts";
@@ -15,6 +17,8 @@ export interface AttentionOptions {
   readonly causal?: boolean;
   /** Multiplies the scores; 1 / sqrt(D) by default, needed where D is 0. */
   readonly scale?: number;
+  /** How its products of f32 are computed, and those of its gradients, as that of `matmul`. By default what the program was compiled with. */
+  readonly precision?: MatmulOptions["precision"];
 }
 
 /**
@@ -27,8 +31,10 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options?: AttentionOp
   return enter((b) => {
     const op = "attention";
     const args = [node(op, q, "q"), node(op, k, "k"), node(op, v, "v")];
-    const { mask, causal, scale } = readOptions(op, options, { mask: undefined, causal: false, scale: undefined });
-    return withOptional(op, b, args, { mask }, { causal, ...(scale === undefined ? {} : { scale }) });
+    const defaults = { mask: undefined, causal: false, scale: undefined, precision: undefined };
+    const { mask, causal, scale, precision } = readOptions(op, options, defaults);
+    const attrs = { causal, ...(scale === undefined ? {} : { scale }), ...precisionAttr(op, precision) };
+    return withOptional(op, b, args, { mask }, attrs);
   });
 }
 

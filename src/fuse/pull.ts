@@ -1,7 +1,8 @@
 import { tensorBytes } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
-import { type Index, indexAlgebra, int, sub, variable } from "../ir/index-expr.ts";
+import { div, type Index, indexAlgebra, int, sub, variable } from "../ir/index-expr.ts";
 import { attentionKernels } from "../ir/ops/attention-type.ts";
+import { halvesBlock } from "../ir/ops/halves.ts";
 import { windowAlignment } from "../ir/ops/memory.ts";
 import { rowOf } from "../ir/ops.ts";
 
@@ -155,6 +156,13 @@ const specialReads: Readonly<
         arg: indices,
         index: [...index.slice(0, indices.type.shape.length - 1), unknown(shapeOf(indices).at(-1) as number)],
       },
+    ];
+  },
+  fromHalves: (n, index) => {
+    const [words, exponents] = n.args as [Node, Node];
+    return [
+      { arg: words, index },
+      { arg: exponents, index: index.map((e) => div(e, halvesBlock)) },
     ];
   },
   dynamicSlice: (n, index) => {

@@ -34,7 +34,8 @@ function anchorText(n: Node): string {
     const precision = typeof n.attrs.precision === "string" ? ` ${n.attrs.precision}` : "";
     return `matmul${precision} ${isTurned(a) ? "t" : "n"}${isTurned(b) ? "t" : "n"} k${shapeOf(a).at(-1)}${parts}`;
   }
-  return n.attrs.causal === true ? `${n.op} causal` : n.op;
+  const precision = n.attrs.precision === "f16x3" ? " f16x3" : "";
+  return n.attrs.causal === true ? `${n.op}${precision} causal` : `${n.op}${precision}`;
 }
 
 /** Is the last axis of an operand another one than the last of what it is a view of? */

@@ -6,6 +6,7 @@ import { contractionRows } from "./ops/contraction.ts";
 import { dynamicRows } from "./ops/dynamic.ts";
 import { elementwiseRows } from "./ops/elementwise.ts";
 import { gradientRows } from "./ops/gradient.ts";
+import { halvesRows } from "./ops/halves.ts";
 import { indexedRows } from "./ops/indexed.ts";
 import { leafRows } from "./ops/leaf.ts";
 import { memoryRows } from "./ops/memory.ts";
@@ -26,6 +27,7 @@ const withoutDerivatives: readonly OpRow[] = [
   ...dynamicRows,
   ...randomRows,
   ...memoryRows,
+  ...halvesRows,
   ...wgslRows,
   ...gradientRows,
   ...compositeRows,

@@ -78,7 +78,10 @@ export function selfAttention(x: Tensor, params: SelfAttentionParams, options: S
       rotate(splitHeads(q, heads as number)),
       rotate(splitHeads(k, kvHeads as number)),
       splitHeads(v, kvHeads as number),
-      { causal, ...(mask === undefined ? {} : { mask }), ...(scale === undefined ? {} : { scale }) },
+      {
+        ...{ causal, ...(mask === undefined ? {} : { mask }), ...(scale === undefined ? {} : { scale }) },
+        ...(precision ? { precision } : {}),
+      },
     );
     return linear(mergeHeads(out), params.out, projection);
   });

@@ -1,5 +1,6 @@
 import { shapeEqual } from "../ir/dim.ts";
-import type { Graph, GraphBuilder, Node } from "../ir/graph.ts";
+import type { Attrs, Graph, GraphBuilder, Node } from "../ir/graph.ts";
+import { precisionOf } from "../ir/ops/contraction.ts";
 import { excluded, isCausal, isCausalMask } from "./causal.ts";
 import { constOf, numbersOf } from "./match.ts";
 import { countReaders, replaceNodes } from "./rewrite.ts";
@@ -20,7 +21,7 @@ export function recogniseAttention(graph: Graph): Graph {
     const scores = readers.get(p) === 1 ? softmaxScores(p, readers) : undefined;
     const inside = scores && ((x: Node) => readers.get(x) === 1 || (x === scores && p.op !== "softmax"));
     const found = scores && inside && readScores(scores, inside);
-    const made = found && build(b, found, v, now);
+    const made = found && build(b, found, v, now, commonPrecision(n.attrs, found.attrs));
     return made && shapeEqual(made.type.shape, n.type.shape) ? [made] : undefined;
   });
 }
@@ -32,6 +33,8 @@ interface Scores {
   readonly scale: number;
   readonly causal: boolean;
   readonly mask?: Mask;
+  /** Of the product. */
+  readonly attrs: Attrs;
 }
 
 /** Added to the scores, or with `cond` what is -inf where the condition is not `seen`. */
@@ -42,10 +45,10 @@ function readScores(outer: Node, inside: (n: Node) => boolean): Scores | undefin
   const shape = numbersOf(outer.type.shape);
   if (!shape || shape.length < 2) return undefined;
   const [queries, keys] = shape.slice(-2) as [number, number];
-  let found: Omit<Scores, "q" | "keys"> = { scale: 1, causal: false };
+  let found: Omit<Scores, "q" | "keys" | "attrs"> = { scale: 1, causal: false };
   let s = outer;
   while (inside(s) && shapeEqual(s.type.shape, shape)) {
-    if (s.op === "matmul") return { ...found, q: s.args[0] as Node, keys: s.args[1] as Node };
+    if (s.op === "matmul") return { ...found, q: s.args[0] as Node, keys: s.args[1] as Node, attrs: s.attrs };
     const scaled = peelScale(s);
     const hidden = scaled ? undefined : peelMask(s, queries, keys);
     // A scale outside of a mask would scale the mask too.
@@ -86,7 +89,16 @@ const leadsToProduct = (n: Node, steps = 4): boolean =>
   n.op === "matmul" ||
   (steps > 0 && ["mul", "div", "add", "where"].includes(n.op) && n.args.some((a) => leadsToProduct(a, steps - 1)));
 
-function build(b: GraphBuilder, found: Scores, values: Node, now: (n: Node) => Node): Node | undefined {
+/** The precision that both products have. */
+const commonPrecision = (a: Attrs, b: Attrs): Attrs => (a.precision === b.precision ? precisionOf(a) : {});
+
+function build(
+  b: GraphBuilder,
+  found: Scores,
+  values: Node,
+  now: (n: Node) => Node,
+  precision: Attrs,
+): Node | undefined {
   const query = peelScale(found.q);
   const swapped = peelScale(found.keys);
   const turned = swap(b, now(swapped?.rest ?? found.keys));
@@ -103,7 +115,7 @@ function build(b: GraphBuilder, found: Scores, values: Node, now: (n: Node) => N
   const lifted = rank === 2 ? parts.map((x) => b.add("reshape", [x], { shape: [1, ...x.type.shape] })) : parts;
   if (!fits(lifted)) return undefined;
   const mask = found.mask ? [maskOf(b, found.mask, now)] : [];
-  const out = b.add("attention", [...lifted, ...mask], { causal: found.causal, scale });
+  const out = b.add("attention", [...lifted, ...mask], { causal: found.causal, scale, ...precision });
   return rank === 2 ? b.add("reshape", [out], { shape: out.type.shape.slice(1) }) : out;
 }
 

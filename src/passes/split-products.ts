@@ -67,7 +67,7 @@ export function splitProducts(
           ? quickest(p, pairTiles, (t) => matrixFits(t, pairBytes(t), limits))
           : quickest(p, tiles, (t) => fitsLimits(t, limits))
       )?.time;
-    const timeOfAdding = feeds ? timeOfParts : quick ? timeOfPass : timeOfHiddenPass;
+    const timeOfAdding = feeds ? timeOfParts : packed && !quick ? timeOfHiddenPass : timeOfPass;
     const parts = partsByTime(n, timeOfAdding, settings, timeOf);
     if (!parts) return undefined;
     const operands = half ? args.map((a) => b.add("cast", [a], { dtype: "f32" })) : args;
@@ -92,7 +92,7 @@ type Adding = (p: ProductSize, parts: number) => number;
 /** By a kernel that does nothing else. */
 const timeOfPass: Adding = (p, parts) => timeOfParts(p, parts) + kernelTime + timeOfParts(p, 2 * parts);
 
-/** The same where the product hides most of what writing its parts takes, as those in f32 do. Fitted from 768x768 to 768x3072. */
+/** The same for gradients of weights in f32, which hide most of what writing their parts takes. Fitted from 768x768 to 768x3072. */
 const timeOfHiddenPass: Adding = (p, parts) => {
   const bytes = (p.m * p.n * p.count * 4) / parts;
   return kernelTime + (bytes * parts) / 8e12 + (bytes * (parts + 1)) / 3.5e12;

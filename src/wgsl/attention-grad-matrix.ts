@@ -17,6 +17,7 @@ import {
   log2e,
   type MatrixAttention,
   openWalk,
+  type Quad,
   quadsOf,
   scaleSums,
   scoresTo,
@@ -36,8 +37,8 @@ import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 import { slotsOf } from "./stage.ts";
 
 /** Weights, at most 1, are multiplied by this before they are rounded: small ones keep their bits. */
-const lift = "0x1p14f";
-const unlift = "0x1p-14f";
+export const lift = "0x1p14f";
+export const unlift = "0x1p-14f";
 
 const vectorsOf = (s: Sizes, t: MatrixAttention): number =>
   Math.max(
@@ -45,11 +46,11 @@ const vectorsOf = (s: Sizes, t: MatrixAttention): number =>
     tileVectors(t.own, Math.max(s.depth, s.valueDepth)),
   );
 
-const pairVectors = (t: MatrixAttention): number => t.other / 2;
+export const rowVectors = (t: MatrixAttention): number => t.other / 2;
 
 /** The most workgroup memory that the kernels of the gradient take. */
 export const matrixGradBytes = (s: Sizes, t: MatrixAttention): number =>
-  16 * (vectorsOf(s, t) + pairVectors(t)) + extraBytes(t);
+  16 * (vectorsOf(s, t) + rowVectors(t)) + extraBytes(t);
 
 /**
  * The gradient of attention of halves by subgroup matrices: by query a workgroup owns queries and walks over the keys, by key and
@@ -84,7 +85,7 @@ export function writeGradMatrix(region: Region, capabilities: Capabilities, t: M
   const strips = [x.vectors + y.vectors, x.vectors + y.vectors + stripVectors(t)] as const;
   const changes = declareSums(w, s.depth);
   const weighted = queries ? undefined : declareSums(w, s.valueDepth);
-  const pairs = queries ? undefined : stagePairs(w, given.rows);
+  const pairs = queries ? undefined : stageRows(w, given.rows);
   e.line("var grow = 0.0f;");
   if (queries) readRows(w, given);
 
@@ -152,15 +153,15 @@ export function writeGradMatrix(region: Region, capabilities: Capabilities, t: M
     groups: w.groups,
     declarations: [
       ...declarationsOf(t, vectors),
-      ...(pairs ? [`var<workgroup> pairs: array<vec4<f32>, ${pairVectors(t)}>;`] : []),
+      ...(pairs ? [`var<workgroup> pairs: array<vec4<f32>, ${rowVectors(t)}>;`] : []),
     ],
-    workgroupBytes: 16 * (vectors + (pairs ? pairVectors(t) : 0)) + extraBytes(t),
+    workgroupBytes: 16 * (vectors + (pairs ? rowVectors(t) : 0)) + extraBytes(t),
     subgroupMatrix: true,
   });
 }
 
 /** The first step of the walk over queries: with `causal` that of the first one that sees any of the own keys. */
-const startOf = ({ s, t, first }: Walk): string =>
+export const startOf = ({ s, t, first }: Walk): string =>
   s.causal ? `(max(${indexText(first)}, ${s.offset}u) - ${s.offset}u) / ${t.other}u` : "0u";
 
 const clampTo = (w: Walk, x: Index, size: number): Index => {
@@ -168,14 +169,14 @@ const clampTo = (w: Walk, x: Index, size: number): Index => {
   return x.max < size ? x : e.opaque(`min(${indexText(x)}, ${size - 1}u)`, size - 1, e.depthOf([x]));
 };
 
-/** lse in units of log 2 and delta of the own query, which are stored too. */
-function readRows(w: Walk, { rows, dout, out }: ReturnType<typeof gradOperands>): void {
+/** lse, in units of log 2 or `natural`, and delta of the own query, which are stored too. */
+export function readRows(w: Walk, { rows, dout, out }: ReturnType<typeof gradOperands>, natural = false): void {
   const { frame, s, lead } = w;
   const { e } = frame;
   const row = clampTo(w, w.at, s.rows);
   e.width = 1;
   const lse = e.value(rows, [...lead, row]).text;
-  e.line(`let lse = ${lse} * ${e.literal(log2e, "f32").text};`);
+  e.line(`let lse = ${lse}${natural ? "" : ` * ${e.literal(log2e, "f32").text}`};`);
   e.line("var share = 0.0f;");
   const by = sharing(w.t);
   overFeatures(
@@ -198,8 +199,8 @@ function readRows(w: Walk, { rows, dout, out }: ReturnType<typeof gradOperands>)
   e.close();
 }
 
-/** lse in units of log 2 and delta of the queries at hand: to registers, and from there to workgroup memory. */
-function stagePairs(w: Walk, rows: Node): { load(origin: Index): void; store(): void } {
+/** lse, in units of log 2 or `natural`, and delta of the queries at hand: to registers, and from there to workgroup memory. */
+export function stageRows(w: Walk, rows: Node, natural = false): { load(origin: Index): void; store(): void } {
   const { frame, s, t, lead } = w;
   const { e } = frame;
   const slots = slotsOf(e, t.other / 2, threadsOf(t), (u) => {
@@ -212,8 +213,8 @@ function stagePairs(w: Walk, rows: Node): { load(origin: Index): void; store(): 
       slots(({ register, which, row }) => {
         const four = readQuad(e, add(origin, row), s.rows, (r) => e.value(rows, [...lead, which, r]));
         e.width = 1;
-        const scaled = `select(1.0f, ${e.literal(log2e, "f32").text}, ${indexText(which)} == 0u)`;
-        e.line(`${register} = ${four} * ${scaled};`);
+        const scaled = ` * select(1.0f, ${e.literal(log2e, "f32").text}, ${indexText(which)} == 0u)`;
+        e.line(`${register} = ${four}${natural ? "" : scaled};`);
       }),
     store: () => slots(({ register, u }) => e.line(`pairs[${indexText(u)}] = ${register};`)),
   };
@@ -238,7 +239,7 @@ function scoreGradients(w: Walk, [scores, gradients]: readonly [number, number],
   flat.forEach((x, i) => {
     e.line(`var p${i} = exp2(bitcast<vec4<f32>>(${x.place(scores)}) * ${factor} - ${x.lse});`);
   });
-  hide(w, origin);
+  hide(w, origin, flat, "part * 16u");
   flat.forEach((x, i) => {
     e.line(`let c${i} = p${i} * (bitcast<vec4<f32>>(${x.place(gradients)}) - ${x.delta});`);
   });
@@ -256,8 +257,11 @@ function raise({ frame: { e } }: Walk, most: string): void {
   e.line("grow = grown;");
 }
 
-/** Clears weights of positions past the end and, with `causal`, of keys after their query, where the tile has any. */
-function hide(w: Walk, origin: Index): void {
+/**
+ * Clears weights of positions past the end and, with `causal`, of keys after their query, where the tile has any, in p0, p1, …: a quad
+ * each, whose positions count from `begin` on.
+ */
+export function hide(w: Walk, origin: Index, quads: readonly Pick<Quad, "first">[], begin: string): void {
   const { s, t, queries, otherSize } = w;
   const { e } = w.frame;
   const whole = otherSize % t.other === 0;
@@ -271,7 +275,7 @@ function hide(w: Walk, origin: Index): void {
     ...(s.causal ? [`${indexText(key)} > ${indexText(seen)}`] : []),
   ];
   e.open(`if (${tests.join(" || ")}) {`);
-  const from = `i32(${indexText(origin)}) - i32(part * 16u)`;
+  const from = `i32(${indexText(origin)}) - i32(${begin})`;
   const limit =
     queries && s.causal ? `min(${otherSize - 1}u, ${indexText(add(w.at, int(s.offset)))})` : `${otherSize - 1}u`;
   const bounds: ((places: string) => string)[] = [];
@@ -283,11 +287,9 @@ function hide(w: Walk, origin: Index): void {
     e.line(`let near = i32(${indexText(w.at)}) - ${s.offset} - ${from};`);
     bounds.push((places) => `(${places} < vec4<i32>(near))`);
   }
-  quadsOf(w)
-    .flat()
-    .forEach(({ first }, i) => {
-      const places = `vec4<i32>(${[0, 1, 2, 3].map((l) => first + l).join(", ")})`;
-      e.line(`p${i} = select(p${i}, vec4<f32>(), ${bounds.map((b) => b(places)).join(" | ")});`);
-    });
+  quads.forEach(({ first }, i) => {
+    const places = `vec4<i32>(${[0, 1, 2, 3].map((l) => first + l).join(", ")})`;
+    e.line(`p${i} = select(p${i}, vec4<f32>(), ${bounds.map((b) => b(places)).join(" | ")});`);
+  });
   e.close();
 }

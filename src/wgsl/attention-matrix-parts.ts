@@ -22,17 +22,19 @@ export interface MatrixAttention {
   readonly own: number;
   readonly other: number;
   readonly each: 16 | 32;
+  /** Subgroups that share the same own positions. Default 1. */
+  readonly by?: 2;
 }
 
-const unit = 16;
-const lanes = 32;
+export const unit = 16;
+export const lanes = 32;
 export const log2e = Math.LOG2E;
 export const padded = (depth: number): number => Math.ceil(depth / unit) * unit;
-export const threadsOf = (t: MatrixAttention): number => (t.own / t.each) * lanes;
+export const threadsOf = (t: MatrixAttention): number => (t.own / t.each) * lanes * (t.by ?? 1);
 /** Invocations that share an own position. */
-export const sharing = (t: MatrixAttention): number => lanes / t.each;
+export const sharing = (t: MatrixAttention): number => (lanes / t.each) * (t.by ?? 1);
 /** Vectors from one line of scores to the next: lines of eight positions lie in different banks. */
-const stripPitch = (t: MatrixAttention): number => t.other / 4 + 1;
+export const stripPitch = (t: MatrixAttention): number => t.other / 4 + 1;
 /** Vectors of the scores of all own positions with the others at hand. */
 export const stripVectors = (t: MatrixAttention): number => t.own * stripPitch(t);
 /** Vectors of staged halves, whichever way their operand lies. */
@@ -79,13 +81,17 @@ export function openWalk(frame: Frame, s: Sizes, t: MatrixAttention, queries: bo
   const lead = grouped
     ? ownLead.map((x, i) => (i === ownLead.length - 1 ? add(scale(x, s.group), variable("h", s.group - 1)) : x))
     : ownLead;
-  const row = e.index("row", t.own - 1, `lid / ${sharing(t)}u`);
+  const row = e.index(
+    "row",
+    t.own - 1,
+    t.by ? `lid / ${2 * lanes}u * ${unit}u + lid % ${lanes}u / 2u` : `lid / ${sharing(t)}u`,
+  );
   return {
     ...{ frame, s, t, queries, groups: blocks * all, ownLead, lead, ownSize, otherSize, first, row, grouped },
     otherLead: queries ? keyHeads(s, lead) : lead,
-    subgroupAt: scale(e.index("sg", t.own / t.each - 1, `lid / ${lanes}u`), t.each),
+    subgroupAt: scale(e.index("sg", t.own / t.each - 1, `lid / ${lanes * (t.by ?? 1)}u`), t.each),
     at: add(first, row),
-    part: e.index("part", sharing(t) - 1, `lid % ${sharing(t)}u`),
+    part: e.index("part", sharing(t) - 1, t.by ? `lid % 2u + lid / ${lanes}u % 2u * 2u` : `lid % ${sharing(t)}u`),
     steps: Math.ceil(otherSize / t.other),
   };
 }
@@ -275,7 +281,7 @@ export function together(w: Walk, name: string, combine: (a: string, b: string) 
   const { e } = w.frame;
   const each = sharing(w.t);
   if (each === 1) return name;
-  e.line(`edge[lid] = ${name};`);
+  e.line(`edge[${w.t.by ? `row * ${each}u + part` : "lid"}] = ${name};`);
   barrier(e);
   const parts = Array.from({ length: each }, (_, i) => `edge[row * ${each}u + ${i}u]`);
   const whole = e.let(parts.reduce(combine), 1, "f32").text;
@@ -286,12 +292,13 @@ export function together(w: Walk, name: string, combine: (a: string, b: string) 
 /** Workgroup memory besides the tiles and strips. */
 export const declarationsOf = (t: MatrixAttention, vectors: number): readonly string[] => [
   `var<workgroup> sh: array<vec4<u32>, ${vectors}>;`,
-  `var<workgroup> edge: array<f32, ${2 * t.own}>;`,
+  `var<workgroup> edge: array<f32, ${edges(t)}>;`,
   "var<workgroup> rise: atomic<u32>;",
   "fn hmax(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }",
   "fn hsum(v: vec4<f32>) -> f32 { return (v.x + v.y) + (v.z + v.w); }",
 ];
-export const extraBytes = (t: MatrixAttention): number => 8 * t.own + 4;
+export const extraBytes = (t: MatrixAttention): number => 4 * edges(t) + 4;
+const edges = (t: MatrixAttention): number => Math.max(2, sharing(t)) * t.own;
 
 /** A result of the kernel: its sums, and the value of four of them, given the name of their position's two numbers. */
 export interface Finished {

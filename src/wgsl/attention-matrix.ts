@@ -12,6 +12,7 @@ import {
   log2e,
   type MatrixAttention,
   openWalk,
+  type Quad,
   quadsOf,
   scaleSums,
   scoresTo,
@@ -31,10 +32,10 @@ import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 
 /** Scores are in units of log 2. A hidden one is far below what any row's maximum begins at. */
 const hidden = "-0x1p127f";
-const lowest = "-0x1p100f";
+export const lowest = "-0x1p100f";
 /** The maximum may rise by so much before sums are scaled again; weights are 2^(score - maximum + lift), at most 2^14. */
 const slack = 6;
-const lift = 8;
+export const lift = 8;
 
 const vectorsOf = (s: Sizes, t: MatrixAttention): number =>
   Math.max(
@@ -87,7 +88,7 @@ export function writeAttentionMatrix(region: Region, capabilities: Capabilities,
   quads.flat().forEach((x, i) => {
     e.line(`var x${i} = bitcast<vec4<f32>>(${x.place(strip)}) * ${factor};`);
   });
-  hideKeys(w, origin);
+  hideKeys(w, origin, quads.flat(), "part * 16u");
   const maxima = quads.flat().map((_, i) => `x${i}`);
   e.line(`let most = hmax(${maxima.reduce((a, b) => `max(${a}, ${b})`)});`);
   e.line(`if (most > top + ${slack}.0f) { atomicStore(&rise, 1u); }`);
@@ -140,8 +141,11 @@ export function endOf({ s, t, first, steps }: Walk): string {
   return `min(${steps}u, (${indexText(add(first, int(t.own + s.offset + t.other - 1)))}) / ${t.other}u)`;
 }
 
-/** Keys past the end, and with `causal` those after the query, where the tile has any. */
-function hideKeys(w: Walk, origin: Index): void {
+/**
+ * Hides keys past the end, and with `causal` those after the query, where the tile has any, in x0, x1, …: a quad each, whose positions
+ * count from `from` on.
+ */
+export function hideKeys(w: Walk, origin: Index, quads: readonly Pick<Quad, "first">[], from: string): void {
   const { s, t, frame } = w;
   const { e } = frame;
   const whole = s.keys % t.other === 0;
@@ -153,23 +157,22 @@ function hideKeys(w: Walk, origin: Index): void {
   ];
   e.open(`if (${tests.join(" || ")}) {`);
   const limit = s.causal ? `min(${s.keys - 1}u, ${indexText(add(w.at, int(s.offset)))})` : `${s.keys - 1}u`;
-  e.line(`let far = i32(${limit}) - i32(${indexText(origin)}) - i32(part * 16u);`);
-  quadsOf(w)
-    .flat()
-    .forEach(({ first }, i) => {
-      const places = `vec4<i32>(${[0, 1, 2, 3].map((l) => first + l).join(", ")})`;
-      e.line(`x${i} = select(x${i}, vec4<f32>(${hidden}), ${places} > vec4<i32>(far));`);
-    });
+  e.line(`let far = i32(${limit}) - i32(${indexText(origin)}) - i32(${from});`);
+  quads.forEach(({ first }, i) => {
+    const places = `vec4<i32>(${[0, 1, 2, 3].map((l) => first + l).join(", ")})`;
+    e.line(`x${i} = select(x${i}, vec4<f32>(${hidden}), ${places} > vec4<i32>(far));`);
+  });
   e.close();
 }
 
-/** What a row's sums are multiplied by, and its lse: to workgroup memory, and stored. */
-function finish(w: Walk): void {
+/** What a row's sums are multiplied by, and its lse: to workgroup memory, and stored. `natural`: the maximum is not in units of log 2. */
+export function finish(w: Walk, natural = false): void {
   const { frame, s } = w;
   const { e } = frame;
   const total = together(w, "sum", (a, b) => `(${a} + ${b})`);
   e.line(`let norm = select(1.0f / ${total}, 0.0f, ${total} == 0.0f);`);
-  const lse = `(top - ${lift}.0f + log2(${total})) * ${e.literal(1 / log2e, "f32").text}`;
+  const nat = e.literal(1 / log2e, "f32").text;
+  const lse = natural ? `top + (log2(${total}) - ${lift}.0f) * ${nat}` : `(top - ${lift}.0f + log2(${total})) * ${nat}`;
   e.line(`let lse = select(${lse}, bitcast<f32>(0x7f7fffffu), ${total} == 0.0f);`);
   const inside = w.at.max < s.rows;
   e.open("if (part == 0u) {");

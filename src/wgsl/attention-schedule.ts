@@ -4,6 +4,7 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import { writeAttentionRow } from "./attention.ts";
 import { blockAttention } from "./attention-block-tiles.ts";
 import { decodeFits, decodeSchedules, writeAttentionDecode } from "./attention-decode.ts";
+import { pairAttentions } from "./attention-f16x3-tiles.ts";
 import { writeGradKeyValueRow, writeGradQueryRow } from "./attention-grad.ts";
 import { gradRolesFit, gradTiledFits, writeGradTiled } from "./attention-grad-tiled.ts";
 import { matrixAttentions } from "./attention-matrix-tiles.ts";
@@ -79,11 +80,14 @@ export function attentionCandidates(region: Region, capabilities: Capabilities):
   const suits = (v: Variant): boolean =>
     !(v.tiled && (capabilities.software || !words)) && (v.fits?.(s, capabilities) ?? true);
   const block = words ? blockAttention(region, capabilities) : undefined;
+  const pairs = pairAttentions(region, capabilities);
   const others = (variants[node.op] as readonly Variant[]).filter(suits);
   return [
     ...matrixAttentions(region, capabilities),
+    ...pairs.filter((c) => c.preferred),
     ...(block?.preferred ? [block] : []),
     ...others.map(({ name, write }) => ({ name, write: () => write(region, capabilities) })),
     ...(block && !block.preferred ? [block] : []),
+    ...pairs.filter((c) => !c.preferred),
   ];
 }

@@ -1,16 +1,13 @@
+import { halvesBias, halvesTop, largestExponent, leastExponent } from "../ir/ops/halves.ts";
 import { lanes } from "../passes/matrix-tiles.ts";
 import type { StagedPair } from "./contraction-matrix-f16x3-stage.ts";
 import type { Emitter } from "./emitter.ts";
 
-/** Exponents of f32 lie this much higher than they are. */
-export const bias = 127;
-/** Scaled operands are below 2 to this power: halves reach 65504, and roundings stay below. */
-export const top = 15;
-/** The exponents of maxima that scales are made for. Below, operands stay smaller than they could be; above is no number. */
-const [least, largest] = [top, 254];
+/** As in matrices that are stored as halves. */
+export const [bias, top, least, largest] = [halvesBias, halvesTop, leastExponent, largestExponent];
 
 /** What multiplies operands whose largest has the exponent that the text gives, and what undoes it. */
-const scaleOf = (exponent: string): string => `bitcast<f32>((${2 * bias + top - 1}u - ${exponent}) << 23u)`;
+export const scaleOf = (exponent: string): string => `bitcast<f32>((${2 * bias + top - 1}u - ${exponent}) << 23u)`;
 export const unscaleOf = (exponent: string): string => `bitcast<f32>((${exponent} - ${top - 1}u) << 23u)`;
 
 /** The exponents that operands are scaled for: those of the largest magnitudes of a chunk so far. */
@@ -31,13 +28,18 @@ export function writePeaks(e: Emitter, sides: readonly StagedPair[]): void {
   e.line(`if (lid % ${lanes}u == 0u) { peaks[lid / ${lanes}u] = peak; }`);
 }
 
+/** Declares `exponents`, those of the largest magnitudes of the two tiles in registers. */
+function readExponents(e: Emitter, subgroups: number): void {
+  const all = Array.from({ length: subgroups }, (_, i) => `peaks[${i}u]`).reduce((a, b) => `max(${a}, ${b})`);
+  e.line(`let exponents = clamp(${all} >> vec2<u32>(23u), vec2<u32>(${least}u), vec2<u32>(${largest}u));`);
+}
+
 /**
  * Declares `scale_a` and `scale_b` for the tile in registers: where `fresh` holds by its own magnitudes, else by the largest of the
  * chunk. Where those grow, the sums `acc` so far become what they would be.
  */
 export function writeScales(e: Emitter, subgroups: number, fresh: string, acc: readonly string[]): void {
-  const all = Array.from({ length: subgroups }, (_, i) => `peaks[${i}u]`).reduce((a, b) => `max(${a}, ${b})`);
-  e.line(`let exponents = clamp(${all} >> vec2<u32>(23u), vec2<u32>(${least}u), vec2<u32>(${largest}u));`);
+  readExponents(e, subgroups);
   e.open(`if (${fresh}) {`);
   e.line("top_a = exponents.x;");
   e.line("top_b = exponents.y;");

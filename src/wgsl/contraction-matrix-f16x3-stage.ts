@@ -1,4 +1,5 @@
 import { add, div, type Index, indexText, int, mod, scale } from "../ir/index-expr.ts";
+import { isWords, storedHalves } from "./contraction-matrix-f16x3-stored.ts";
 import {
   clamp,
   clampDepth,
@@ -18,6 +19,11 @@ export interface StagedPair {
   /** Vectors of eight halves from one line to the next, and in one of the two tiles. */
   readonly pitch: number;
   readonly vectors: number;
+  /**
+   * Of an operand that is stored as halves: the text of the exponent that the tile at (outer, inner) is scaled for. Others are scaled when
+   * they are stored to workgroup memory.
+   */
+  readonly exponentAt?: (outer: Index, inner: Index) => string;
   /** Memory to registers. The inner position is a multiple of the depth. */
   load(outer: Index, inner: Index): void;
   /** The text of an expression of the largest magnitude in this invocation's registers. */
@@ -33,23 +39,26 @@ export interface StagedPair {
 /**
  * Stages a tile of f32 as pairs of halves. Lines lie as in memory, but an invocation takes four neighbours from each half of a
  * line, so that what neighbouring invocations load at a time is contiguous: the order of the depth in workgroup memory is another one,
- * the same for both operands, and so may be that of the outer axis (`quadOf`).
+ * the same for both operands, and so may be that of the outer axis (`quadOf`), unless lines are asked for `along` the inner one.
  */
-export function stagePairs(frame: Frame, s: MatrixSide): StagedPair {
+export function stagePairs(frame: Frame, given: MatrixSide, lines?: "outer" | "inner"): StagedPair {
   const { e } = frame;
-  const along = lineAxis(frame, s);
-  const [line, lines] = along === "inner" ? [s.depth, s.size] : [s.size, s.depth];
+  const stored = storedHalves(frame, given);
+  const s = stored?.side ?? given;
+  const along = lines ?? lineAxis(frame, s);
+  const [line, count] = along === "inner" ? [s.depth, s.size] : [s.size, s.depth];
   const pitch = (line + s.pad) / 8;
   const perLine = line / 8;
-  const vectors = pitch * lines;
+  const vectors = pitch * count;
+  const zero = stored ? "vec4<u32>()" : "vec4<f32>()";
   /** Where vectors of four of the depth lie apart that neighbour each other in workgroup memory. */
   const apart = s.depth / 2;
   const half = s.size / 8;
   const quadOf = (place: Index): Index => (along === "inner" ? place : add(div(place, 2), scale(mod(place, 2), half)));
-  const eachSlot = slotsOf(e, perLine * lines, s.threads, (unit) => {
+  const eachSlot = slotsOf(e, perLine * count, s.threads, (unit) => {
     const registers = ["", ""].map(() => {
       const name = e.fresh("r");
-      e.line(`var ${name} = vec4<f32>();`);
+      e.line(`var ${name} = ${zero};`);
       return name;
     });
     const line = div(unit, perLine);
@@ -62,10 +71,11 @@ export function stagePairs(frame: Frame, s: MatrixSide): StagedPair {
     pitch,
     vectors,
     quadOf,
+    ...(stored ? { exponentAt: stored.exponentAt } : {}),
     load(outer, inner) {
       eachSlot(({ registers, line: at, chunk }) => {
         registers.forEach((r, q) => {
-          const text =
+          const { text } =
             along === "inner"
               ? quadInside(frame, s, add(outer, at), add(inner, add(scale(chunk, 4), int(q * apart))))
               : quadOutside(
@@ -78,11 +88,11 @@ export function stagePairs(frame: Frame, s: MatrixSide): StagedPair {
         });
       });
     },
-    peak: () => all.map((r) => `abs(${r})`).reduce((a, b) => `max(${a}, ${b})`),
+    peak: () => (stored ? "vec4<f32>()" : peakOf(all)),
     store(name, base, by) {
       eachSlot(({ registers, line: at, chunk }) => {
         const place = add(scale(at, pitch), chunk);
-        const pairs = registers.map((r) => pairOf(frame, `${r} * ${by}`));
+        const pairs = registers.map((r) => (stored ? [`${r}.xy`, `${r}.zw`] : pairOf(frame, `${r} * ${by}`)));
         [0, 1].forEach((i) => {
           const value = `vec4<u32>(${pairs.map((p) => p[i]).join(", ")})`;
           e.line(`${name}[${indexText(add(place, int(base + i * vectors)))}] = ${value};`);
@@ -94,36 +104,50 @@ export function stagePairs(frame: Frame, s: MatrixSide): StagedPair {
   };
 }
 
+const peakOf = (registers: readonly string[]): string =>
+  registers.map((r) => `abs(${r})`).reduce((a, b) => `max(${a}, ${b})`);
+
 /** The position along the depth of a line of workgroup memory. */
 const depthOfLine = (line: Index, apart: number): Index =>
   add(add(scale(div(line, 8), 4), scale(div(mod(line, 8), 4), apart)), mod(line, 4));
 
 /** Four neighbours along the depth, zero beyond its end. */
-function quadInside(frame: Frame, s: MatrixSide, outer: Index, k: Index): string {
+function quadInside(frame: Frame, s: MatrixSide, outer: Index, k: Index): Quad {
   const { e } = frame;
   const quarter = div(k, 4);
   const at = clampDepth(e, s, quarter, Math.ceil(s.depthLimit / 4) - 1);
   const index = s.at(clamp(e, outer, s.limit - 1), add(scale(at, 4), lane(4)));
-  return masked(valueAt(frame, s, index), whole(s) ? "" : insideQuarter(quarter, s.depthLimit));
+  return masked(quadAt(frame, s, index), whole(s) ? "" : insideQuarter(quarter, s.depthLimit));
 }
 
 /** Four neighbours along the other axis, at one position of the depth. What lies beyond the operand counts as zero: it must not be its largest. */
-function quadOutside(frame: Frame, s: MatrixSide, outer: Index, k: Index): string {
+function quadOutside(frame: Frame, s: MatrixSide, outer: Index, k: Index): Quad {
   const { e } = frame;
   const quarter = div(outer, 4);
   const at = clamp(e, quarter, Math.ceil(s.limit / 4) - 1);
   const index = s.at(add(scale(at, 4), lane(4)), clampDepth(e, s, k, s.depthLimit - 1));
   const depth = whole(s) ? "" : `${indexText(k)} < ${s.depthLimit}u`;
-  const value = masked(valueAt(frame, s, index), depth);
-  return s.limit % 4 === 0 ? value : masked(value, insideQuarter(quarter, s.limit));
+  const value = masked(quadAt(frame, s, index), depth);
+  // Words of halves have no largest.
+  return s.limit % 4 === 0 || isWords(s.operand) ? value : masked(value, insideQuarter(quarter, s.limit));
 }
 
-const masked = (value: string, inside: string): string => (inside ? `select(vec4<f32>(), ${value}, ${inside})` : value);
+interface Quad {
+  readonly text: string;
+  readonly zero: string;
+}
 
-function valueAt({ e }: Frame, s: MatrixSide, index: readonly Index[]): string {
+const masked = ({ text, zero }: Quad, inside: string): Quad => ({
+  text: inside ? `select(${zero}, ${text}, ${inside})` : text,
+  zero,
+});
+
+/** Four neighbours, or the four words that hold them. */
+function quadAt({ e }: Frame, s: MatrixSide, index: readonly Index[]): Quad {
   e.width = 4;
   const v = e.value(s.operand, index);
-  return v.width === 4 ? v.text : `vec4<f32>(${v.text})`;
+  const type = `vec4<${v.dtype === "u32" ? "u32" : "f32"}>`;
+  return { text: v.width === 4 ? v.text : `${type}(${v.text})`, zero: `${type}()` };
 }
 
 /** What is left of an f32's bits of 11 of its 24, and half of the last of these. */
@@ -133,7 +157,7 @@ const [upper, halfOfLast] = ["0xffffe000u", "0x1000u"];
  * Texts of two words each: four f32 rounded to halves, and what the rounding left of them. Rounded by integer arithmetic:
  * drivers take the way to a half and back for nothing.
  */
-function pairOf({ e, capabilities }: Frame, text: string): readonly [string, string] {
+export function pairOf({ e, capabilities }: Frame, text: string): readonly [string, string] {
   const x = e.let(text, 4, "f32").text;
   const bits = `(bitcast<vec4<u32>>(${x}) + vec4<u32>(${halfOfLast})) & vec4<u32>(${upper})`;
   const h = e.let(`bitcast<vec4<f32>>(${bits})`, 4, "f32", e.depth, "h").text;

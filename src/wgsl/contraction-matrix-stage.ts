@@ -118,7 +118,8 @@ export function stageHalves(frame: Frame, s: MatrixSide): StagedHalves {
 /** Lines in the order in which invocations store them, so that what eight of them store at a time lies in different banks. */
 export function spread(line: Index, perLine: number): Index {
   const together = 8 / perLine;
-  if (together <= 1) return line;
+  // Eight vectors are not whole lines where a line has six: a head of 48.
+  if (together <= 1 || !Number.isInteger(together)) return line;
   const within = mod(line, 8);
   const other = add(scale(mod(within, together), 8 / together), div(within, together));
   return add(scale(div(line, 8), 8), other);

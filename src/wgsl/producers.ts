@@ -1,6 +1,20 @@
 import type { DType } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, dependsOn, type Index, indexAlgebra, indexText, int, isInt, ravel, sub } from "../ir/index-expr.ts";
+import {
+  add,
+  dependsOn,
+  div,
+  type Index,
+  indexAlgebra,
+  indexText,
+  int,
+  isInt,
+  mod,
+  ravel,
+  scale,
+  sub,
+} from "../ir/index-expr.ts";
+import { halvesBlock, halvesTop, largestExponent, leastExponent } from "../ir/ops/halves.ts";
 import { rowOf } from "../ir/ops.ts";
 import { dynamicStarts } from "./dynamic-starts.ts";
 import type { Emitter, Value } from "./emitter.ts";
@@ -167,6 +181,22 @@ export const producers: Readonly<Record<string, Producer>> = {
       return e.value(data, [...at.slice(0, batch), ...picked, ...at.slice(outer)]);
     };
     return index.slice(0, outer).some((i) => dependsOn(i, "lane")) ? e.perLane(index, write) : write(index);
+  },
+
+  fromHalves: (e, node, index) => {
+    const [words, exponents] = node.args as [Node, Node];
+    return e.perLane(index, ([i, j]) => {
+      const [row, column] = [i as Index, j as Index];
+      const four = scale(div(column, 4), 4);
+      const [upper, lower] = [0, 2].map((k) => {
+        const word = e.value(words, [row, add(add(four, int(k)), div(mod(column, 4), 2))]);
+        return `unpack2x16float(${word.text})[${indexText(mod(column, 2))}]`;
+      });
+      const exponent = e.value(exponents, [div(row, halvesBlock), div(column, halvesBlock)]);
+      const kept = `clamp(${exponent.text}, ${leastExponent}u, ${largestExponent}u)`;
+      const text = `(${upper} + ${lower}) * bitcast<f32>((${kept} - ${halvesTop - 1}u) << 23u)`;
+      return e.let(text, 1, "f32", e.depthOf([row, column]));
+    });
   },
 
   words: (e, node, index) => {

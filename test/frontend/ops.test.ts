@@ -240,9 +240,12 @@ test("the graph of every op", async () => {
   await expect(text.join("\n")).toMatchFileSnapshot("ops.txt");
 });
 
+/** What the compiler alone makes, for products with `precision: "f16x3"` (test/passes/halve-operands.test.ts). */
+const madeByTheCompiler = new Set(["fromHalves"]);
+
 test("every row of the op table can be reached", () => {
   const used = new Set(Object.values(cases).flatMap((fn) => s.compile(specs, fn).graph.nodes.map((n) => n.op)));
-  expect(rows.map((r) => r.name).filter((r) => !used.has(r))).toEqual([]);
+  expect(rows.map((r) => r.name).filter((r) => !used.has(r) && !madeByTheCompiler.has(r))).toEqual([]);
 });
 
 test("every function whose first parameter is a tensor is a method of the same meaning", () => {

@@ -121,6 +121,8 @@ test("a listener gets the warning as an event, and progress still ends where it 
 
 test("every kind of kernel that uses a feature has a trial on small data, in the variant that the program has", () => {
   const heads = { q: f16(1, 2, 64, 32), k: f16(1, 2, 64, 32), v: f16(1, 2, 64, 32) };
+  const floats = { q: f32(96, 512, 64), k: f32(96, 512, 64), v: f32(96, 512, 64) };
+  const pairs = { precision: "f16x3" } as const;
   const attend = ({ q, k, v }: Record<"q" | "k" | "v", Tensor>) => sum(cast(attention(q, k, v), "f32"));
   const cases: readonly (readonly [Pick<Program, "graph">, Record<string, string>])[] = [
     [rows, { subgroups: "row" }],
@@ -131,6 +133,8 @@ test("every kind of kernel that uses a feature has a trial on small data, in the
     ],
     [compile(heads, ({ q, k, v }) => attention(q, k, v)), { subgroupMatrix: "attention_matrix" }],
     [compile(heads, (p) => grad(attend)(p)), { subgroupMatrix: "attention_grad" }],
+    [compile(floats, ({ q, k, v }) => attention(q, k, v), pairs), { subgroupMatrix: "attention_f16x3" }],
+    [compile(floats, (p) => grad(attend)(p), pairs), { subgroupMatrix: "attention_grad_query_f16x3" }],
   ];
   for (const [{ graph }, wanted] of cases) {
     const trials = trialsFor(compileGraph(graph, profiles.h200), profiles.h200);

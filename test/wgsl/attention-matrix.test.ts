@@ -68,6 +68,7 @@ describe("kernels for GPUs compile, within the limits of their device", () => {
     form("f16", 96, 2048, 64, { causal: false }),
     form("f16", 32, 1024, 128),
     form("f16", 2, 70, 128, { causal: false }),
+    form("f16", 4, 100, 48),
     { dtype: "f16", query: [1, 4, 77, 20], key: [1, 2, 101, 20], values: 12 },
     form("f32", 96, 512, 64),
     form("f32", 32, 1024, 128, { causal: false }),

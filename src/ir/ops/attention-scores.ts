@@ -3,6 +3,7 @@ import type { Attrs, GraphBuilder, Node } from "../graph.ts";
 import { attentionSizes } from "./attention-type.ts";
 import { range } from "./axes.ts";
 import { cast, transpose } from "./composite-helpers.ts";
+import { precisionOf } from "./contraction.ts";
 
 /** The last two axes exchanged. */
 export function swapLast(b: GraphBuilder, x: Node): Node {
@@ -41,7 +42,7 @@ export const scaleOf = (q: Node, a: Attrs): number =>
 export function maskedScores(b: GraphBuilder, q: Node, k: Node, mask: Node | undefined, a: Attrs): Node {
   const { Hq, T, S } = attentionSizes(q.type.shape, k.type.shape, k.type.shape);
   const scale = scaleOf(q, a);
-  let scores = b.add("matmul", [q, swapLast(b, repeatHeads(b, k, Hq))]);
+  let scores = b.add("matmul", [q, swapLast(b, repeatHeads(b, k, Hq))], precisionOf(a));
   if (scale !== 1) scores = b.add("mul", [scores, b.const(scale, "f32")]);
   if (mask) scores = b.add("add", [scores, cast(b, mask, "f32")]);
   if (!a.causal) return scores;

@@ -2,6 +2,7 @@ import { fail } from "../../base/diagnostic.ts";
 import { type Dim, dimText, isSym, type Shape, shapeText } from "../dim.ts";
 import type { Attrs, TensorType } from "../graph.ts";
 import type { AttrSpec } from "../op.ts";
+import { productPrecisions } from "./contraction.ts";
 import { broadcastShapes, mayEqual, requireFloat, requireRank, sameDType, typeText } from "./infer.ts";
 
 /** Rows about attention that have kernels of their own: composites that a compiler keeps. */
@@ -20,6 +21,12 @@ export const attentionAttrs: Readonly<Record<string, AttrSpec>> = {
     default: false,
   },
   scale: { type: "float", doc: "factor of the scores; absent: 1/sqrt(D); needed where D is 0", default: null },
+  precision: {
+    type: "string",
+    doc: "how its products of f32 are computed, as that of `matmul`",
+    default: null,
+    oneOf: productPrecisions,
+  },
 };
 
 /** The sizes of an attention: q [...lead, Hq, T, D], k [...lead, Hk, S, D], v [...lead, Hk, S, Dv]. */

@@ -5,6 +5,7 @@ import type { OpRow } from "../op.ts";
 import { maskedScores, repeatHeads, scaleOf, sumHeads, swapLast } from "./attention-scores.ts";
 import { attentionAttrs, attentionType } from "./attention-type.ts";
 import { cast, has, optionals, reduceOver, reshape, sliceAxis } from "./composite-helpers.ts";
+import { precisionOf } from "./contraction.ts";
 import { mayEqual, typeText } from "./infer.ts";
 
 /** Refuses an operand that is not of this dtype and shape. */
@@ -56,7 +57,7 @@ function weightsAgain(b: GraphBuilder, x: Operands, lse: Node, a: Attrs): { weig
   const heads = q.type.shape.at(-3) as Shape[number];
   return {
     weights: b.add("exp", [b.add("sub", [maskedScores(b, q, k, x.mask, a), lse])]),
-    gradient: b.add("matmul", [dout, swapLast(b, repeatHeads(b, v, heads))]),
+    gradient: b.add("matmul", [dout, swapLast(b, repeatHeads(b, v, heads))], precisionOf(a)),
   };
 }
 
@@ -75,11 +76,11 @@ function gradQuery(b: GraphBuilder, args: readonly Node[], a: Attrs): readonly N
   const terms = out ? b.add("mul", [cast(b, dout, "f32"), cast(b, out, "f32")]) : b.add("mul", [weights, gradient]);
   const delta = reduceOver(b, "sum", terms, [terms.type.shape.length - 1], true);
   const keys = repeatHeads(b, cast(b, k, "f32"), q.type.shape.at(-3) as Shape[number]);
-  const dq = times(b, b.add("matmul", [scoreGradient(b, weights, gradient, delta), keys]), scaleOf(q, a));
+  const dq = b.add("matmul", [scoreGradient(b, weights, gradient, delta), keys], precisionOf(a));
   const { shape } = pairsOf(dout.type);
   const half = shape.map((d, i) => (i === shape.length - 2 ? 1 : d));
   const rows = b.add("concat", [reshape(b, lse, half), reshape(b, delta, half)], { axis: shape.length - 2 });
-  return [cast(b, dq, q.type.dtype), rows];
+  return [cast(b, times(b, dq, scaleOf(q, a)), q.type.dtype), rows];
 }
 
 function gradKeyValue(b: GraphBuilder, args: readonly Node[], a: Attrs): readonly Node[] {
@@ -87,7 +88,7 @@ function gradKeyValue(b: GraphBuilder, args: readonly Node[], a: Attrs): readonl
   const { weights, gradient } = weightsAgain(b, { q, k, v, dout, mask }, ofRows(b, rows, 0), a);
   const scores = scoreGradient(b, weights, gradient, ofRows(b, rows, 1));
   const product = (left: Node, right: Node, like: Node, factor: number): Node => {
-    const each = b.add("matmul", [swapLast(b, left), cast(b, right, "f32")]);
+    const each = b.add("matmul", [swapLast(b, left), cast(b, right, "f32")], precisionOf(a));
     return cast(b, times(b, sumHeads(b, each, like.type.shape), factor), like.type.dtype);
   };
   return [product(scores, q, k, scaleOf(q, a)), product(weights, dout, v, 1)];

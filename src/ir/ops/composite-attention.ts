@@ -6,6 +6,7 @@ import { maskedScores, repeatHeads } from "./attention-scores.ts";
 import { attentionAttrs, attentionType } from "./attention-type.ts";
 import { range } from "./axes.ts";
 import { cast, reduceOver, reshape, scalar } from "./composite-helpers.ts";
+import { precisionOf } from "./contraction.ts";
 import { broadcastShapes, mayEqual, requireFloat, requireRank, typeText } from "./infer.ts";
 
 /**
@@ -30,7 +31,8 @@ const largest = 3.4028234663852886e38;
 function attend(b: GraphBuilder, args: readonly Node[], a: Attrs) {
   const [q, k, v] = args.slice(0, 3).map((x) => cast(b, x, "f32")) as [Node, Node, Node];
   const softmax = maskedSoftmax(b, maskedScores(b, q, k, args[3], a));
-  const out = b.add("matmul", [softmax.weights, repeatHeads(b, v, q.type.shape.at(-3) as Dim)]);
+  const values = repeatHeads(b, v, q.type.shape.at(-3) as Dim);
+  const out = b.add("matmul", [softmax.weights, values], precisionOf(a));
   return { out: cast(b, out, (args[0] as Node).type.dtype), lse: softmax.lse };
 }
 
