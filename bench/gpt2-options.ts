@@ -48,7 +48,7 @@ pipelined, with N steps submitted and one wait.
                   or 1e-4 (distil, also with --batch 8), relative; 2e-2 with --dtype f16
   --vs jax-js     the same step in @jax-js/jax on the same adapter in turns, in f32, and how many times faster this is
   --plan          print what the plan says, without a device
-  --for NAME      with --plan: limits of ${profileNames.join(", ")}; default base
+  --for NAME      with --plan, also as --profile NAME: limits of ${profileNames.join(", ")}; default base
   --memory FILE   write a drawing of who needs memory when (SVG)
 ${plainHelp}
 
@@ -58,7 +58,7 @@ SINTER_ADAPTER=gpu|lavapipe|swiftshader chooses the adapter. What a JSON field m
 export const parseGpt2 = (args: readonly string[]): Gpt2Options | string =>
   parsed(() => {
     const { values: v } = parseArgs({
-      args: [...args],
+      args: forPlan(args),
       options: {
         ...{ config: string, dtype: string, steps: string, vs: string, for: string, memory: string },
         ...{ check: flag, plan: flag },
@@ -90,6 +90,13 @@ export const parseGpt2 = (args: readonly string[]): Gpt2Options | string =>
       memory: v.memory,
     };
   });
+
+/** With `--plan`, which runs nothing, a `--profile` that names one is that of the device: `--for`. */
+function forPlan(args: readonly string[]): string[] {
+  const named = (a: string, i: number): boolean => a.startsWith("--profile=") || /^[^-]/.test(args[i + 1] ?? "");
+  if (!args.includes("--plan")) return [...args];
+  return args.map((a, i) => (/^--profile(=|$)/.test(a) && named(a, i) ? a.replace("--profile", "--for") : a));
+}
 
 const empty: Gpt2Options = {
   config: "tiny",

@@ -95,6 +95,15 @@ export function parsed<T>(read: () => T): T | string {
   }
 }
 
+/** What `body` gives; where it fails, `what` and why. */
+export function tried<T>(what: string, body: () => T): T {
+  try {
+    return body();
+  } catch (e) {
+    throw new Wrong(`${what}: ${(e as Error).message}`);
+  }
+}
+
 /** Runs a benchmark with options of its own: the exit code is 2 for a wrong command line, and 0 where it only asked for help. */
 export async function command<O extends { readonly help: boolean }>(
   name: string,

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { command, flag, parsed, plainOptions, resultsFolder, string, Wrong } from "./options.ts";
+import { command, flag, parsed, plainOptions, resultsFolder, string, tried } from "./options.ts";
 import { faults, filesIn, readSaved, type Saved } from "./saved.ts";
 import { markdown, tables } from "./tables.ts";
 
@@ -50,14 +50,6 @@ async function run({ check, results, page }: PageOptions): Promise<number> {
   if (!check && text !== old) tried(`${page} cannot be written`, () => writeFileSync(page, text));
   console.log(check ? `${page} agrees with ${results}` : text === old ? `${page} is up to date` : `wrote ${page}`);
   return 0;
-}
-
-function tried<T>(what: string, body: () => T): T {
-  try {
-    return body();
-  } catch (e) {
-    throw new Wrong(`${what}: ${(e as Error).message}`);
-  }
 }
 
 const opening = /^<!-- results: (\S+) (\S+) -->$/;

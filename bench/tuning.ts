@@ -8,7 +8,18 @@ import { Filler } from "../src/tune/fill.ts";
 import { compareVariants, jobsOf } from "../src/tune/kernels.ts";
 import { openTimer } from "../src/tune/timer.ts";
 import { deliver } from "./deliver.ts";
-import { command, count, flag, type PlainOptions, parsed, plain, plainHelp, plainOptions, string } from "./options.ts";
+import {
+  command,
+  count,
+  flag,
+  type PlainOptions,
+  parsed,
+  plain,
+  plainHelp,
+  plainOptions,
+  string,
+  tried,
+} from "./options.ts";
 import { deviceOf } from "./saved.ts";
 import { tableText } from "./table.ts";
 
@@ -52,12 +63,13 @@ const parse = (args: readonly string[]): TuningOptions | string =>
 
 export const tuning = (args: readonly string[]): Promise<number> => command("tuning", help, parse(args), run);
 
+const readTable = (file: string): TuningTable =>
+  tried(`${file} is no tuning table`, () => checkTuningTable(JSON.parse(readFileSync(file, "utf8"))));
+
 async function run(options: TuningOptions): Promise<number> {
   const gpu = await openDevice({ tuning: "off" });
   try {
-    const table = options.table
-      ? checkTuningTable(JSON.parse(readFileSync(options.table, "utf8")))
-      : await shippedTable(gpu);
+    const table = options.table ? readTable(options.table) : await shippedTable(gpu);
     const device = deviceOf(gpu);
     if (!table) {
       console.error(`bench: there is no table for ${device.text}: give one with --table`);

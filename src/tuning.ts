@@ -5,6 +5,7 @@ import { checkDims, type Dims } from "./frontend/dims.ts";
 import { readOptions } from "./frontend/options.ts";
 import type { Program } from "./program.ts";
 import { checkGpu, type Gpu } from "./runtime/gpu.ts";
+import { checkOptions } from "./runtime/options.ts";
 import { mayJoin } from "./tune/adapter.ts";
 import { type TuneOptions as RunOptions, runTuning, type Tuned } from "./tune/run.ts";
 import { checkTuningTable } from "./tune/table.ts";
@@ -33,6 +34,7 @@ export function tune(gpu: Gpu, program: Pick<Program, "bind" | "dims">, options:
     ...{ onProgress: undefined, signal: undefined, now: undefined, timer: undefined },
   });
   checkGpu("tune", gpu);
+  checkOptions("tune", { signal: o.signal, onProgress: o.onProgress }, ["signal", "onProgress"]);
   if (!(o.budget > 0))
     fail("bad-option", `tune: budget cannot be ${o.budget}`, { hint: "give a number of seconds above 0" });
   if (o.table) {

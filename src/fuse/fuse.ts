@@ -69,7 +69,7 @@ export function fuse(
     for (const n of rides.nodes) {
       grouping.advance(n);
       const product = rides.productOf.get(n);
-      if (product && ride(f, n, product)) continue;
+      if (product && !f.apart?.has(n) && ride(f, n, product)) continue;
       if (!few || f.apart?.has(n) || !(joinProduct(f, n) || rideUpdate(f, n, graph))) place(f, n);
     }
     for (const n of graph.nodes) if (roots.has(n)) store(f, n);
@@ -134,7 +134,7 @@ function place(f: Fuser, n: Node): void {
   if (n.op === "pack") return;
   if (isAnchor(n)) {
     const reduces = rowOf(n.op).kind === "reduction";
-    if (reduces && f.mode !== "off" && joinRow(f, n)) return;
+    if (reduces && f.mode !== "off" && !f.apart?.has(n) && joinRow(f, n)) return;
     const family = familyOf[n.op] ?? "row";
     const space = reduces ? shapeOf(n.args[0] as Node) : shapeOf(n);
     const g = grouping.open(family, space, reduces ? (n.attrs.axes as number[]) : []);

@@ -25,11 +25,17 @@ export function splitOverLimit(f: Fuser): void {
 /** What is computed in kernels that bind more than the device allows. */
 export const nodesOverLimit = (f: Fuser): Set<Node> => new Set(groupsOverLimit(f).flatMap((g) => [...g.members]));
 
-/** Of each kernel that binds more than the device allows the later half of what it makes of its anchors' results. */
+/**
+ * Of each kernel that binds more than the device allows the later half of what it makes of its anchors' results; where
+ * nothing of that is left, of the anchors but the first.
+ */
 export const lastOverLimit = (f: Fuser, but: ReadonlySet<Node>): readonly Node[] =>
   groupsOverLimit(f).flatMap((g) => {
-    const made = [...g.members].filter((m) => isElementwise(m) && !g.anchors.includes(m) && !but.has(m));
-    return made.sort((a, b) => a.id - b.id).slice(made.length >> 1);
+    const made = [...g.members].filter((m) => isElementwise(m) && !g.anchors.includes(m));
+    const left = [made, g.anchors.slice(1)]
+      .map((list) => list.filter((m) => !but.has(m)))
+      .find((list) => list.length > 0);
+    return left ? left.sort((a, b) => a.id - b.id).slice(left.length >> 1) : [];
   });
 
 function groupsOverLimit({ grouping, bindings }: Fuser): readonly Group[] {

@@ -6,7 +6,7 @@ import { dynamicUpdateSlice } from "../frontend/dynamic.ts";
 import { enter } from "../frontend/enter.ts";
 import { constant, iota } from "../frontend/leaf.ts";
 import { TensorSpec } from "../frontend/spec.ts";
-import type { Tensor } from "../frontend/tensor.ts";
+import { describe, isTensor, type Tensor } from "../frontend/tensor.ts";
 import { reshape } from "../frontend/views.ts";
 import type { Dim } from "../ir/dim.ts";
 
@@ -31,8 +31,8 @@ export const kvCacheSpecs = (
 
 /** @throws SinterError `bad-arguments` */
 export function checkPosition(op: string, position: Tensor): void {
-  if (position.rank === 0 && position.dtype === "i32") return;
-  fail("bad-arguments", `${op} takes position as i32[], not ${position}`, {
+  if (isTensor(position) && position.rank === 0 && position.dtype === "i32") return;
+  fail("bad-arguments", `${op} takes position as i32[], not ${describe(position)}`, {
     cause: "the tokens of all sequences stand at the same position",
     hint: "declare it as i32()",
   });

@@ -60,9 +60,12 @@ export class MemoryChecks {
       4,
       this.#guards.reduce((n, g) => n + g.window.size, 0),
     );
-    const seen = this.#gpu.device.createBuffer({ size, usage: usage.mapRead | usage.copyDst });
+    let seen: GPUBuffer | undefined;
     const checked: Guard[] = [];
     const passes: EncodePasses = (encoder, steps, groupOf) => {
+      // Not before: a run that is aborted while it waits for its turn encodes nothing.
+      const into = this.#gpu.device.createBuffer({ size, usage: usage.mapRead | usage.copyDst });
+      seen = into;
       let count = 0;
       let at = 0;
       const end = start + steps.length;
@@ -70,7 +73,7 @@ export class MemoryChecks {
       const spans = this.#manifest.spans.filter(lives);
       const guards = this.#guards.filter(lives);
       const look = (g: Guard): void => {
-        this.#copy(encoder, g.window, seen, at);
+        this.#copy(encoder, g.window, into, at);
         at += g.window.size;
         checked.push(g);
       };
@@ -89,7 +92,7 @@ export class MemoryChecks {
       }
       return count;
     };
-    return { passes, verify: (options) => this.#verify(seen, checked, options) };
+    return { passes, verify: async (options) => seen && this.#verify(seen, checked, options) };
   }
 
   async #verify(seen: GPUBuffer, checked: readonly Guard[], options: WaitOptions): Promise<void> {

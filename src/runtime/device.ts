@@ -3,6 +3,7 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import type { Tuning } from "../manifest/tuning.ts";
 import { capabilitiesOf, deviceDescriptor } from "./capabilities.ts";
 import type { CompileQueue } from "./compiling.ts";
+import { describe } from "./describe.ts";
 import { thrownError } from "./errors.ts";
 import { Gpu } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
@@ -60,6 +61,13 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   const profile = profileOf(options.profile);
   const { device: given, timeoutMs, checkMemory, tuning } = options;
   if (given) {
+    if (!("createBuffer" in Object(given))) {
+      const hint =
+        "pipelines" in Object(given)
+          ? "it is open: use it as it is"
+          : "give the device that an adapter's requestDevice gave";
+      fail("bad-option", `openDevice: device cannot be ${describe(given)}`, { hint });
+    }
     const info = given.adapterInfo as GPUAdapterInfo | undefined;
     const capabilities = profile ?? capabilitiesOf(given, info, "own");
     return new Gpu(given, capabilities, { adapterName: "own", info, timeoutMs, checkMemory, tuning, borrowed: true });

@@ -30,6 +30,10 @@ const kinds: Kinds = {
 
 /** Refuses options that a call does not have (`unknown-option`) and values that they cannot have (`bad-option`). */
 export function checkOptions(call: string, options: object, known: readonly string[], more?: Kinds): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    fail("bad-option", `${call} takes its options as an object, not ${describe(options)}`, {
+      hint: `write { ${known[0]}: … }, or leave them out`,
+    });
   for (const [name, value] of Object.entries(options)) {
     if (!known.includes(name)) {
       const near = suggest(name, known);

@@ -1,5 +1,6 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import { after } from "./after.ts";
+import { describe } from "./describe.ts";
 import { aborted } from "./errors.ts";
 import { checkGpu, type Gpu, type WaitOptions } from "./gpu.ts";
 import { checkOptions } from "./options.ts";
@@ -78,7 +79,7 @@ export class Ring {
     this.gpu = gpu;
     this.size = options.size ?? 4;
     if (!sizes.includes(this.size)) {
-      fail("bad-option", `Ring: size is ${this.size}`, {
+      fail("bad-option", `Ring: size cannot be ${describe(this.size)}`, {
         cause: "more work in flight than that only takes memory",
         hint: `give one of ${sizes.join(", ")}`,
       });
@@ -96,6 +97,11 @@ export class Ring {
    */
   async run<T>(submit: () => T | Promise<T>, options: WaitOptions = {}): Promise<T> {
     checkOptions("run", options, ["signal"]);
+    if (typeof submit !== "function") {
+      fail("bad-arguments", `run takes a function, not ${describe(submit)}`, {
+        hint: "let it submit when its turn has come: ring.run(() => session.run(inputs))",
+      });
+    }
     this.gpu.check();
     if (options.signal?.aborted) throw aborted("waiting for a place in the ring", options.signal);
     const place = this.#free.pop() ?? (await this.#wait(options));

@@ -46,6 +46,13 @@ describe("options of gpt2-train", () => {
     expect(parseGpt2(line.split(" "))).toBe(why);
   });
 
+  test("what --plan is for is said by --for, or by --profile with a name", () => {
+    expect(parse("--plan").plan).toBe("base");
+    for (const line of ["--plan --for h200", "--plan --profile h200", "--profile=h200 --plan"])
+      expect(parse(line)).toMatchObject({ plan: "h200", profile: false });
+    expect(parse("--profile")).toMatchObject({ plan: undefined, profile: true });
+  });
+
   test("PyTorch's losses are known where --check is allowed", () => {
     expect(oracleOf(parse("--check").sizes)).toMatchObject({ tolerance: 1e-5 });
     expect(oracleOf(parse("--config distil --batch 8 --check").sizes)?.losses).toHaveLength(4);

@@ -1,4 +1,15 @@
-import { attention, compile, f32, matmul, type Program, softmax, type Tensor } from "sinter";
+import {
+  attention,
+  compile,
+  crossEntropy,
+  f32,
+  i32,
+  layerNorm,
+  matmul,
+  type Program,
+  softmax,
+  type Tensor,
+} from "sinter";
 import { expect, test } from "vitest";
 import { compileGraph } from "../../src/compiler.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
@@ -47,6 +58,10 @@ const programs: Readonly<Record<string, Program<never, never, never, never>>> = 
           .add(b[name] as Tensor),
       ),
     ),
+    "reductions of one tensor": compile({ x: f32(7, 33), t: i32(7) }, ({ x, t }) => ({
+      ...{ soft: softmax(x), norm: layerNorm(x), l2: x.l2({ axes: 1 }), sum: x.sum({ axes: 1 }) },
+      ...{ largest: x.argMax({ axis: 1 }), least: x.argMin({ axis: 1 }), loss: crossEntropy(x, t) },
+    })),
     "momentum, clipped by hand": compile(
       { p: many(4, 64, 64), g: many(4, 64, 64), m: many(4, 64, 64), lr: f32() },
       ({ p, g, m, lr }) => {

@@ -260,4 +260,19 @@ describe("what does not fit is refused", () => {
       ),
     ).toThrow("position as i32[]");
   });
+  test("decoding with arguments in another order, and with caches of another model", () => {
+    const model = gpt2(config);
+    const of = (call: (...args: Parameters<typeof model.decode>) => unknown) => () =>
+      compile(
+        { params: model.params, cache: model.cache(1, 4), tokens: i32(1, 1), position: i32() },
+        ({ params, cache, tokens, position }) => call(params, cache, tokens, position) as never,
+      );
+    expect(of((p, cache, tokens, position) => model.decode(p, tokens as never, cache as never, position))).toThrow(
+      "decode takes tokens as i32[B, T], not an array",
+    );
+    expect(of((p, cache, tokens) => model.decode(p, cache, tokens, 3 as never))).toThrow("not the number 3");
+    expect(of((p, cache, tokens, position) => model.decode(p, [...cache, ...cache], tokens, position))).toThrow(
+      "decode: the model has 1 layers, but there are 2 caches",
+    );
+  });
 });

@@ -150,6 +150,25 @@ describe("options", () => {
     await stillWorks();
   });
 
+  test("what is no object is refused by every call", async () => {
+    for (const options of [null, 5, "read", []] as never[]) {
+      const load = loadManifest(gpu, affine(8), options);
+      await expect(load).rejects.toMatchObject(refusal("bad-option"));
+      await expect(warmup(gpu, affine(8), options)).rejects.toMatchObject(refusal("bad-option"));
+      await expect(session.run({ x: ramp(8), s: 1 }, options)).rejects.toMatchObject(refusal("bad-option"));
+      await expect(gpu.idle(options)).rejects.toMatchObject(refusal("bad-option"));
+    }
+    await stillWorks();
+  });
+
+  test("a device that is none, or that is open", async () => {
+    const none = openDevice({ device: 5 } as never);
+    await expect(none).rejects.toMatchObject(refusal("bad-option"));
+    await expect(openDevice({ device: gpu } as never)).rejects.toThrow(
+      /openDevice: device cannot be a Gpu.*\n.*it is open/,
+    );
+  });
+
   test("a tuning that is none is refused when the device is opened", async () => {
     for (const tuning of ["on", 3, true, []]) {
       const opened = openDevice({ adapter: "null", tuning } as never);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { compileGraph } from "../../src/compiler.ts";
 import { GraphBuilder, makeGraph } from "../../src/ir/graph.ts";
 import { kernelKey } from "../../src/manifest/key.ts";
@@ -40,6 +40,24 @@ test("a right program gives the same, run after run", async () => {
   const [first, second] = await run(products(), 2);
   expect(first!.every(Number.isFinite)).toBe(true);
   expect(second).toEqual(first);
+});
+
+test("an abort after the submit leaves the run its results; one before it makes no buffer", async () => {
+  const session = await loadManifest(gpu, products());
+  const x = new Float32Array(36);
+  (await session.run({ x })).y!.dispose();
+  const late = new AbortController();
+  const running = session.run({ x }, { signal: late.signal });
+  late.abort();
+  const { y } = await running;
+  expect([...(await y!.data())]).toEqual([...x]);
+  y!.dispose();
+  const create = vi.spyOn(gpu.device, "createBuffer");
+  const early = session.run({ x }, { signal: AbortSignal.abort() });
+  await expect(early).rejects.toMatchObject({ code: "aborted" });
+  expect(create).not.toHaveBeenCalled();
+  create.mockRestore();
+  session.dispose();
 });
 
 const changed = (m: Manifest, change: (wgsl: string) => string): Manifest => ({

@@ -99,6 +99,13 @@ describe("a device that is done when the test says so", () => {
     expect(await ring.run(() => 1)).toBe(1);
   });
 
+  test("takes functions: what was submitted already cannot wait", async () => {
+    const ring = new Ring(gpu);
+    const submitted = Promise.resolve(1);
+    await expect(ring.run(submitted as never)).rejects.toThrow(/a function, not a Promise(.|\n)*ring\.run\(\(\) =>/);
+    expect(ring.statistics).toMatchObject({ acquisitions: 0 });
+  });
+
   test("statistics can be turned off", async () => {
     const ring = new Ring(gpu, { statistics: false });
     expect(await ring.run(() => 1)).toBe(1);
@@ -133,7 +140,7 @@ test.each([2 ** 32, Number.POSITIVE_INFINITY])(
 );
 
 test.each([0, 5, 1.5, Number.NaN])("a ring of %d is refused", (size) => {
-  expect(() => new Ring(gpu, { size })).toThrow(/size is/);
+  expect(() => new Ring(gpu, { size })).toThrow(/size cannot be/);
 });
 
 test("after the device is gone, waiting and new calls fail", async () => {

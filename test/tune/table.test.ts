@@ -1,5 +1,5 @@
-import { compile, f32, type TuningTable } from "sinter";
-import { checkTuningTable, identityOf, sameAdapter, shippedTable, tuningTableToJson } from "sinter/tuning";
+import { compile, f32, type Gpu, type TuningTable } from "sinter";
+import { checkTuningTable, identityOf, sameAdapter, shippedTable, tune, tuningTableToJson } from "sinter/tuning";
 import { describe, expect, test } from "vitest";
 import { emptyTable } from "../../src/tune/table.ts";
 
@@ -52,6 +52,13 @@ describe("a tuning table", () => {
     expect(String(program.memory({ tuning: "off" }))).toBe(String(program.memory()));
     expect(program.manifest({ tuning: "off" })).toBe(program.manifest());
     expect(() => program.manifest({ tuning: "auto" as never })).toThrow(/tuning cannot be "auto" \[bad-option\]/);
+  });
+
+  test("measuring refuses options that would fail in the middle of it", () => {
+    const program = compile({ x: f32(4) }, ({ x }) => x.relu());
+    const gpu = { pipelines: 1, capabilities: 1 } as unknown as Gpu;
+    for (const options of [{ signal: 5 }, { onProgress: 5 }] as never[])
+      expect(() => tune(gpu, program, options)).toThrow(/cannot be 5 \[bad-option\]/);
   });
 
   test("compiling refuses what is no table", () => {

@@ -4,7 +4,7 @@ import { enter } from "../../frontend/enter.ts";
 import { checkpoint } from "../../frontend/grad-call.ts";
 import { oneOf, readOptions } from "../../frontend/options.ts";
 import type { TensorSpec } from "../../frontend/spec.ts";
-import type { Tensor } from "../../frontend/tensor.ts";
+import { describe, isTensor, type Tensor } from "../../frontend/tensor.ts";
 import type { MapTree } from "../../frontend/tree.ts";
 import { cast } from "../../frontend/unary.ts";
 import { type DropoutOptions, dropout } from "../dropout.ts";
@@ -123,6 +123,11 @@ export function languageModel<C, S>(a: Architecture<C, S>): LanguageModel<C, S> 
       enter(() => {
         checkTokens("decode", tokens);
         checkPosition("decode", position);
+        if (cache.length !== a.layers) {
+          fail("bad-arguments", `decode: the model has ${a.layers} layers, but there are ${cache.length} caches`, {
+            hint: "declare them as model.cache(batch, length) gives them",
+          });
+        }
         const next = [...cache];
         const dtype = cache[0]?.key.dtype === "f16" ? "f16" : "f32";
         const logits = a.forward(params, tokens, {
@@ -143,8 +148,8 @@ export function languageModel<C, S>(a: Architecture<C, S>): LanguageModel<C, S> 
 }
 
 function checkTokens(op: string, tokens: Tensor): void {
-  if (tokens.rank === 2 && (tokens.dtype === "i32" || tokens.dtype === "u32")) return;
-  fail("shape-mismatch", `${op} takes tokens as i32[B, T], not ${tokens}`, {
+  if (isTensor(tokens) && tokens.rank === 2 && (tokens.dtype === "i32" || tokens.dtype === "u32")) return;
+  fail("shape-mismatch", `${op} takes tokens as i32[B, T], not ${describe(tokens)}`, {
     hint: "declare them as i32(8, 128); one sequence is i32(1, 128)",
   });
 }
