@@ -31,8 +31,8 @@ describe("random graphs", () => {
   );
 
   test("fused = unfused = interpreter, the same bits again and in poisoned memory", { timeout: 900_000 }, async () => {
-    // With the second adapter's half: 300.
-    const parameters = runs<[RandomGraph]>(200);
+    // With the second adapter's quarter: 300.
+    const parameters = runs<[RandomGraph]>(240);
     console.log(`random graphs on ${gpu().adapterName}: seed ${parameters.seed}`);
     const failure = async (g: RandomGraph): Promise<string | undefined> => {
       const bounds = errorBounds(g.graph, g.inputs);

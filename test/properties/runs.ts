@@ -2,8 +2,8 @@ import type fc from "fast-check";
 
 const env = process.env;
 
-/** A second adapter looks at a third as many: lavapipe needs ten times as long to compile a kernel. */
-const share = env.SINTER_ADAPTER === "lavapipe" ? 0.35 : 1;
+/** A second adapter looks at a quarter as many: lavapipe needs ten times as long to compile a kernel. */
+const share = env.SINTER_ADAPTER === "lavapipe" ? 0.25 : 1;
 
 /** Seconds in which a failure is made smaller: on a software adapter that can take longer than the property did. */
 const shrinkSeconds = Number(env.SINTER_SHRINK_SECONDS ?? 60);
