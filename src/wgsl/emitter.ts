@@ -340,7 +340,8 @@ export class Emitter {
     const width = dependsOn(offset, "lane") ? this.width : 1;
     const full = v.width === width ? v : { ...v, text: `${typeOf(v.dtype, width)}(${v.text})`, width };
     const packed = b.dtype === "f16" && !this.storage.nativeHalf;
-    if (width === 1 || packed || this.storage.canVector(b, first, width)) {
+    const unit = coefOf(offset, "lane") === 1;
+    if (width === 1 || packed || (unit && this.storage.canVector(b, first, width))) {
       const named = full.text.includes("(") ? this.let(full.text, width, v.dtype) : full;
       for (const s of this.storage.store(b, first, width, named.text)) this.line(s);
       return;
