@@ -88,9 +88,7 @@ const samples: readonly Sample[] = [
     specs: halves,
     fn: ({ a, b }) => ({ y: t.matmul(t.cast(a, "f32"), t.cast(b, "f32")) }),
   },
-  { feature: "subgroupMatrix", ...pairs },
-  { feature: "subgroups", ...pairs },
-  ...[pairAttention, pairGradients].flatMap((s): Sample[] => [
+  ...[pairs, pairAttention, pairGradients].flatMap((s): Sample[] => [
     { feature: "subgroupMatrix", ...s },
     { feature: "subgroups", ...s },
   ]),

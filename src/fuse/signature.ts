@@ -29,13 +29,12 @@ export const typeText = (n: Node): string => `${n.type.dtype}[${shapeOf(n).join(
 /** An anchor with what decides how long it takes: for products the order in which operands lie in memory. */
 function anchorText(n: Node): string {
   const [a, b] = n.args as [Node, Node];
+  const precision = typeof n.attrs.precision === "string" ? ` ${n.attrs.precision}` : "";
   if (n.op === "matmul") {
     const parts = typeof n.attrs.parts === "number" ? ` ${n.attrs.parts} parts` : "";
-    const precision = typeof n.attrs.precision === "string" ? ` ${n.attrs.precision}` : "";
     return `matmul${precision} ${isTurned(a) ? "t" : "n"}${isTurned(b) ? "t" : "n"} k${shapeOf(a).at(-1)}${parts}`;
   }
-  const precision = n.attrs.precision === "f16x3" ? " f16x3" : "";
-  return n.attrs.causal === true ? `${n.op}${precision} causal` : `${n.op}${precision}`;
+  return `${n.op}${precision}${n.attrs.causal === true ? " causal" : ""}`;
 }
 
 /** Is the last axis of an operand another one than the last of what it is a view of? */

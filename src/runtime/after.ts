@@ -1,3 +1,6 @@
+/** After what is under way: other events are heard first. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
+
 /** Timers wait 2^31 - 1 ms at most, 25 days, and what is longer not at all. */
 const longest = 2 ** 31 - 1;
 

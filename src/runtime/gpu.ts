@@ -1,7 +1,7 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import type { Tuning } from "../manifest/tuning.ts";
-import { after } from "./after.ts";
+import { after, nextTurn } from "./after.ts";
 import { Batch } from "./batch.ts";
 import type { CompileQueue } from "./compiling.ts";
 import { type Counters, makeCounters } from "./counters.ts";
@@ -142,7 +142,7 @@ export class Gpu {
    */
   async reason(error: unknown): Promise<unknown> {
     if (!(error instanceof SinterError && error.code === "gpu-internal")) return error;
-    await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve))]);
+    await Promise.race([this.lost, nextTurn()]);
     return this.#ended ?? error;
   }
 

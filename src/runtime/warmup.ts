@@ -2,6 +2,7 @@ import { SinterError } from "../base/diagnostic.ts";
 import { checkManifest } from "../manifest/check.ts";
 import type { KernelSpec, Manifest } from "../manifest/manifest.ts";
 import { checkManifestSet, isManifestSet, type ManifestSet, manifestsOf } from "../manifest/set.ts";
+import { nextTurn } from "./after.ts";
 import { compileCost } from "./compiling.ts";
 import { thrownError } from "./errors.ts";
 import { checkGpu, type Gpu } from "./gpu.ts";
@@ -180,8 +181,6 @@ export async function prepare(gpu: Gpu, first: readonly Manifest[], options: Pre
     throw error;
   }
 }
-
-const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
 
 const isMissingFeature = (e: unknown): boolean => e instanceof SinterError && e.code === "feature-missing";
 

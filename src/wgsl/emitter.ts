@@ -261,9 +261,9 @@ export class Emitter {
   stored(node: Node, b: Binding, index: readonly Index[]): Value {
     const { dtype } = node.type;
     const offset = ravel(index, shapeOf(node));
-    const first = substitute(offset, "lane", int(0));
     const width = dependsOn(offset, "lane") ? this.width : 1;
-    if (this.storage.canVector(b, first, width)) return this.let(this.storage.load(b, first, width), width, dtype);
+    const first = this.vectorAt(b, offset, width);
+    if (first) return this.let(this.storage.load(b, first, width), width, dtype);
     return this.join(
       this.lanes((l) => this.let(this.storage.load(b, substitute(offset, "lane", int(l)), 1), 1, dtype)),
     );
@@ -274,13 +274,17 @@ export class Emitter {
     const depth = this.depthOf([offset]);
     const dtype = node.type.dtype;
     if (!dependsOn(offset, "lane")) return this.let(this.storage.load(b, offset, 1), 1, dtype, depth);
-    const first = substitute(offset, "lane", int(0));
-    if (coefOf(offset, "lane") === 1 && this.storage.canVector(b, first, this.width)) {
-      return this.let(this.storage.load(b, first, this.width), this.width, dtype, depth);
-    }
+    const first = this.vectorAt(b, offset, this.width);
+    if (first) return this.let(this.storage.load(b, first, this.width), this.width, dtype, depth);
     return this.join(
       this.lanes((l) => this.let(this.storage.load(b, substitute(offset, "lane", int(l)), 1), 1, dtype, depth)),
     );
+  }
+
+  /** Where the lanes' elements begin, if they are moved as one vector: they neighbour each other. */
+  private vectorAt(b: Binding, offset: Index, width: number): Index | undefined {
+    const first = substitute(offset, "lane", int(0));
+    return coefOf(offset, "lane") === 1 && this.storage.canVector(b, first, width) ? first : undefined;
   }
 
   /** Computes each lane on its own and joins them: for producers whose branch or loaded index differs between lanes. */
@@ -340,8 +344,7 @@ export class Emitter {
     const width = dependsOn(offset, "lane") ? this.width : 1;
     const full = v.width === width ? v : { ...v, text: `${typeOf(v.dtype, width)}(${v.text})`, width };
     const packed = b.dtype === "f16" && !this.storage.nativeHalf;
-    const unit = coefOf(offset, "lane") === 1;
-    if (width === 1 || packed || (unit && this.storage.canVector(b, first, width))) {
+    if (width === 1 || packed || this.vectorAt(b, offset, width)) {
       const named = full.text.includes("(") ? this.let(full.text, width, v.dtype) : full;
       for (const s of this.storage.store(b, first, width, named.text)) this.line(s);
       return;

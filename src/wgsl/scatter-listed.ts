@@ -292,14 +292,9 @@ function list(s: Slices, { block, groups, origin }: Layout): void {
 function sort(e: Emitter, { owned }: Layout): void {
   const last = `${capacity - 1}u`;
   e.open(`if (count <= ${threads}u) {`);
-  e.line(`let entry = list[lid];`);
+  e.line("let entry = list[lid];");
   e.line("var rank = 0u;");
-  e.line(
-    "for (var i = 0u; i < count; i++) { rank += select(0u, 1u, list[i] < entry); }".replace(
-      "list[i]",
-      `list[min(i, ${last})]`,
-    ),
-  );
+  e.line(`for (var i = 0u; i < count; i++) { rank += select(0u, 1u, list[min(i, ${last})] < entry); }`);
   e.line("workgroupBarrier();");
   e.line(`if (lid < count) { list[min(rank, ${last})] = entry; }`);
   e.close();

@@ -1,5 +1,6 @@
 import { fail, SinterError } from "../../base/diagnostic.ts";
 import type { Kernel, KernelProfile } from "../../manifest/kernel-module.ts";
+import { nextTurn } from "../after.ts";
 import { atOnce } from "../at-once.ts";
 import { describe } from "../describe.ts";
 import { aborted } from "../errors.ts";
@@ -66,7 +67,7 @@ export async function warmKernels(
     const stop = options.signal && stopping(options.signal);
     const { kernels, rest } = await warmAll(parts, requested(parts, list), options, stop, report);
     // Of a loss, what WebGPU says comes after the answers that pretend that all went well.
-    await parts.core.wait(new Promise((resolve) => setTimeout(resolve)), stop);
+    await parts.core.wait(nextTurn(), stop);
     report({ status: "done" }, `${kernels} kernels ready`);
     return { kernels, elapsedMs: performance.now() - started, rest };
   } catch (e) {
