@@ -29,7 +29,7 @@ function isLarge(n: Node): boolean {
 type Sides = [number, number];
 
 /** Attention without a mask, of enough queries and keys, and of features that are whole vectors. */
-function fillsMatrices({ op, args, attrs }: Node): boolean {
+export function fillsMatrices({ op, args, attrs }: Node): boolean {
   const [q, k, v] = args.map((n) => n.type.shape.slice(-2)) as [Sides, Sides, Sides];
   const masked = {
     attention: args.length > 3,

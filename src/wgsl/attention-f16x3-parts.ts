@@ -1,7 +1,9 @@
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, indexText, int, lessThen, mod, scale } from "../ir/index-expr.ts";
+import { halvesBias, largestExponent, leastExponent } from "../ir/ops/halves.ts";
 import {
   type Blocks,
+  barrier,
   declarationsOf,
   extraBytes,
   lanes,
@@ -11,8 +13,8 @@ import {
   unit,
   type Walk,
 } from "./attention-matrix-parts.ts";
-import { bias, largest, least, peaksDeclaration, unscaleOf, writePeaks } from "./contraction-matrix-f16x3-scale.ts";
-import { pairOf, type StagedPair, stagePairs } from "./contraction-matrix-f16x3-stage.ts";
+import { peaksDeclaration, writePeaks } from "./contraction-matrix-f16x3-scale.ts";
+import { type StagedPair, stagePairs } from "./contraction-matrix-f16x3-stage.ts";
 
 /** Others that a workgroup takes at a time: an invocation has 16 or 8 scores of its own position with them. */
 export const other = 32;
@@ -80,17 +82,16 @@ export function peaksOf({ frame: { e } }: Walk, sides: readonly [StagedPair, Sta
 
 /** The exponents of the largest magnitudes of the two tiles in registers, as text. */
 export const exponentsOf = ({ t }: Walk): string =>
-  `clamp(subgroupMax(peaks[lid % ${subgroupsOf(t)}u]) >> vec2<u32>(23u), vec2<u32>(${least}u), vec2<u32>(${largest}u))`;
+  `clamp(subgroupMax(peaks[lid % ${subgroupsOf(t)}u]) >> vec2<u32>(23u), vec2<u32>(${leastExponent}u), vec2<u32>(${largestExponent}u))`;
 
 /** Multiplies matrices by 2 to the minus `up`. */
 export function lower({ frame: { e } }: Walk, sums: Blocks, up: string): void {
-  e.line(`let ratio = bitcast<f32>((${bias}u - min(${up}, ${bias}u)) << 23u);`);
+  e.line(`let ratio = bitcast<f32>((${halvesBias}u - min(${up}, ${halvesBias}u)) << 23u);`);
   for (const name of sums.flat()) e.line(`${name} = subgroupMatrixScalarMultiply(${name}, ratio);`);
 }
 
 /** The exponent of a magnitude that is given as bits, as scales have it. */
-export const exponentOf = (bits: string): string => `clamp((${bits}) >> 23u, ${least}u, ${largest}u)`;
-export const unscale = (exponent: string): string => unscaleOf(exponent);
+export const exponentOf = (bits: string): string => `clamp((${bits}) >> 23u, ${leastExponent}u, ${largestExponent}u)`;
 
 type Kind = "left" | "right";
 const loaded = (kind: Kind, major: "row_major" | "col_major", at: Index, pitch: number): string =>
@@ -231,19 +232,31 @@ export interface Rounds {
   place(i: number, matrices: number): string;
 }
 
-/** Adds the matrices to the sums in registers, each value as `value` has it, and begins with them anew. Ends with a barrier. */
-export function keepSums(w: Walk, sums: KeptSums, r: Rounds, add4: (kept: string, value: string) => string): void {
-  const { e } = w.frame;
+/** Stores the matrices of one round after the other to their strip, and has `body` read them once they are there. */
+function eachRound(
+  w: Walk,
+  sums: KeptSums,
+  r: Rounds,
+  body: (kept: readonly string[], matrices: readonly string[]) => void,
+): void {
   sums.kept.forEach((names, round) => {
     const matrices = sums.matrices.slice(round * sums.each, (round + 1) * sums.each);
     matrices.forEach((name, j) => {
       storeAt(w, name, r.strip, add(r.first, int(j)));
     });
-    e.line("workgroupBarrier();");
+    barrier(w.frame.e);
+    body(names, matrices);
+  });
+}
+
+/** Adds the matrices to the sums in registers, each value as `value` has it, and begins with them anew. Ends with a barrier. */
+export function keepSums(w: Walk, sums: KeptSums, r: Rounds, add4: (kept: string, value: string) => string): void {
+  const { e } = w.frame;
+  eachRound(w, sums, r, (names, matrices) => {
     names.forEach((name, i) => {
       e.line(`${name} = ${add4(name, `bitcast<vec4<f32>>(${r.place(i, matrices.length)})`)};`);
     });
-    e.line("workgroupBarrier();");
+    barrier(e);
   });
   for (const name of sums.matrices) e.line(`${name} = ${zero};`);
 }
@@ -252,22 +265,17 @@ export function keepSums(w: Walk, sums: KeptSums, r: Rounds, add4: (kept: string
 export function rescaleSums(w: Walk, sums: KeptSums, r: Rounds, factor: string): void {
   const { e } = w.frame;
   const type = `subgroup_matrix_result<f32, ${unit}, ${unit}>`;
-  sums.kept.forEach((names, round) => {
-    const matrices = sums.matrices.slice(round * sums.each, (round + 1) * sums.each);
-    matrices.forEach((name, j) => {
-      storeAt(w, name, r.strip, add(r.first, int(j)));
-    });
-    e.line("workgroupBarrier();");
+  eachRound(w, sums, r, (names, matrices) => {
     names.forEach((_, i) => {
       const at = r.place(i, matrices.length);
       e.line(`${at} = bitcast<vec4<u32>>(bitcast<vec4<f32>>(${at}) * ${factor});`);
     });
-    e.line("workgroupBarrier();");
+    barrier(e);
     matrices.forEach((name, j) => {
       const at = indexText(blockAt(w, r.strip, add(r.first, int(j))));
       e.line(`${name} = subgroupMatrixLoad<${type}, row_major>(&sh, ${at}, ${stripPitch(w.t)}u);`);
     });
-    e.line("workgroupBarrier();");
+    barrier(e);
   });
 }
 
@@ -279,6 +287,3 @@ export function showSums({ frame: { e } }: Walk, sums: KeptSums, r: Rounds, roun
     e.line(`${r.place(i, matrices)} = bitcast<vec4<u32>>(${name});`);
   });
 }
-
-/** Texts of four f32 as words of their upper and lower halves. */
-export const halvesOf = (w: Walk, text: string): readonly [string, string] => pairOf(w.frame, text);

@@ -1,6 +1,7 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { fillsMatrices } from "../passes/half-products.ts";
 import { pairAttentionBytes, pairAttentionName, writeAttentionPairs } from "./attention-f16x3.ts";
 import { type PairAttention, pairAttention, widened } from "./attention-f16x3-parts.ts";
 import { gradOperands } from "./attention-grad.ts";
@@ -40,7 +41,7 @@ export interface PairCandidate extends Candidate {
 
 /**
  * Ways to compute attention of f32 by subgroup matrices of halves: where it asks for it, which the compiler lets it only on devices that
- * have them, in texts for known sizes, without a mask, for depths of whole vectors and lengths that fill half of a tile.
+ * have them, in texts for known sizes, without a mask, where lengths and depths suit.
  */
 export function pairAttentions(region: Region, capabilities: Capabilities): readonly PairCandidate[] {
   const node = region.anchors[0] as Node;
@@ -49,8 +50,8 @@ export function pairAttentions(region: Region, capabilities: Capabilities): read
   if (!features.subgroupMatrix || !features.subgroups || software) return [];
   const s = sizesOf(node);
   const forward = node.op === "attention" || node.op === "attentionStats";
-  if (masked(node, forward) || s.depth % 4 || s.valueDepth % 4 || Math.min(s.rows, s.keys) < 16) return [];
-  if (!forward && s.depth !== s.valueDepth) return [];
+  if (!fillsMatrices(node) || (!forward && s.depth !== s.valueDepth)) return [];
+  if (node.op === "attentionGradQuery" && !gradOperands(node).out) return [];
   const queries = node.op !== "attentionGradKeyValue";
   const [write, bytes] = forward
     ? ([writeAttentionPairs, pairAttentionBytes] as const)
@@ -68,12 +69,6 @@ export function pairAttentions(region: Region, capabilities: Capabilities): read
     preferred: groupsOf(s, tile, queries) >= enough,
   }));
   return distinct(candidates) as readonly PairCandidate[];
-}
-
-function masked(node: Node, forward: boolean): boolean {
-  if (forward) return node.args.length > 3;
-  const { mask, out } = gradOperands(node);
-  return mask !== undefined || (node.op === "attentionGradQuery" && !out);
 }
 
 function groupsOf(s: Sizes, t: PairAttention, queries: boolean): number {

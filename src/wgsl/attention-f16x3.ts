@@ -1,13 +1,13 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, int, mod, scale, variable } from "../ir/index-expr.ts";
+import { leastExponent } from "../ir/ops/halves.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import {
   addPairs,
   declarations,
   declareKept,
   exponentsOf,
-  halvesOf,
   holdPairs,
   keepSums,
   keeps,
@@ -21,14 +21,15 @@ import {
   rescaleSums,
   roleOf,
   stageSide,
-  unscale,
   widened,
 } from "./attention-f16x3-parts.ts";
 import { storeKept } from "./attention-f16x3-store.ts";
 import { endOf, finish, hideKeys, lift, lowest } from "./attention-matrix.ts";
 import {
   barrier,
+  forNextStep,
   log2e,
+  nextStep,
   openWalk,
   stripPitch,
   stripVectors,
@@ -37,7 +38,8 @@ import {
   type Walk,
 } from "./attention-matrix-parts.ts";
 import { provideResult, type Sizes, sizesOf } from "./attention-parts.ts";
-import { least, scaleOf } from "./contraction-matrix-f16x3-scale.ts";
+import { scaleOf, unscaleOf } from "./contraction-matrix-f16x3-scale.ts";
+import { pairOf } from "./contraction-matrix-f16x3-stage.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 
 /** The maximum may rise by so much before sums are scaled again; weights are e^(score - maximum) 2^lift, at most 2^14. */
@@ -85,7 +87,7 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   const rounds: Rounds = { strip: int(strip), first: role, filling: by, place: (i) => (quads[i] as PairQuad).place };
   e.line(`var top = ${lowest};`);
   e.line("var sum = 0.0f;");
-  e.line(`var peak_v = ${least}u;`);
+  e.line(`var peak_v = ${leastExponent}u;`);
   const load = (step: Index): void => {
     keys.load(scale(step, t.other), int(0));
     values.load(scale(step, t.other), int(0));
@@ -95,7 +97,7 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   barrier(e);
   e.line(`let end = ${endOf(w)};`);
   const factor = e.literal(s.scale, "f32").text;
-  e.line(`let query_unscale = ${unscale("peak_q")} * ${factor};`);
+  e.line(`let query_unscale = ${unscaleOf("peak_q")} * ${factor};`);
   e.open("for (var step = 0u; step < end; step++) {", ["step"]);
   const origin = scale(variable("step", Math.max(0, w.steps - 1)), t.other);
   e.line(`let exponents = ${exponentsOf(w)};`);
@@ -106,16 +108,10 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   keys.store("sh", 0, scaleOf("exponents.x"));
   values.store("sh", second, scaleOf("peak_v"));
   barrier(e);
-  const next = (body: () => void): void => {
-    if (w.steps <= 1) return;
-    e.open("if (step + 1u < end) {");
-    body();
-    e.close();
-  };
-  next(() => load(e.index("next", w.steps - 1, "step + 1u")));
+  forNextStep(w, () => load(nextStep(w)));
   pairScores(w, query, keys, { base: int(0), strip: int(strip), first: role, blocks: 2 / by });
   barrier(e);
-  e.line(`let unscale = query_unscale * ${unscale("exponents.x")};`);
+  e.line(`let unscale = query_unscale * ${unscaleOf("exponents.x")};`);
   quads.forEach((x, i) => {
     e.line(`var x${i} = bitcast<vec4<f32>>(${x.place}) * unscale;`);
   });
@@ -141,7 +137,7 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   e.line("sum *= keep;");
   e.line("top = raised;");
   if (keeps(w, t)) {
-    e.line(`let unscale_v = ${unscale("peak_v")};`);
+    e.line(`let unscale_v = ${unscaleOf("peak_v")};`);
     keepSums(w, sums, rounds, (kept, x) => `(${kept} + ${x} * unscale_v) * keep`);
   } else {
     rescaleSums(w, sums, rounds, "keep");
@@ -152,10 +148,10 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   e.line(`sum += hsum(${names.map((_, i) => `p${i}`).join(" + ")});`);
   const half = scale(role, widened(s.valueDepth) / 32);
   addPairs(w, sums.matrices, values, { base: int(second), strip: int(strip), first: half });
-  next(() => peaksOf(w, [keys, values]));
+  forNextStep(w, () => peaksOf(w, [keys, values]));
   barrier(e);
   e.close();
-  e.line(`let unscale_v = ${unscale("peak_v")};`);
+  e.line(`let unscale_v = ${unscaleOf("peak_v")};`);
   keepSums(w, sums, rounds, (kept, x) => `${kept} + ${x} * unscale_v`);
   finish(w, true);
   storeKept(w, {
@@ -209,7 +205,7 @@ const fromOf = ({ t }: Walk): string => (t.by ? "part / 2u * 16u + part % 2u * 4
 function writeWeights(w: Walk, strip: number, count: number): void {
   const { e } = w.frame;
   for (let i = 0; i < count / 2; i++) {
-    const pairs = [2 * i, 2 * i + 1].map((q) => halvesOf(w, `p${q}`));
+    const pairs = [2 * i, 2 * i + 1].map((q) => pairOf(w.frame, `p${q}`));
     [0, 1].forEach((lower) => {
       e.line(`${placeIn(w.t, strip + i + 2 * lower)} = vec4<u32>(${pairs.map((p) => p[lower]).join(", ")});`);
     });

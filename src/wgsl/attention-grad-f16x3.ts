@@ -1,6 +1,7 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import { add, div, type Index, int, mod, scale, sub, variable } from "../ir/index-expr.ts";
+import { leastExponent } from "../ir/ops/halves.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import {
   addPairs,
@@ -8,7 +9,6 @@ import {
   declareKept,
   exponentOf,
   exponentsOf,
-  halvesOf,
   holdPairs,
   keepSums,
   keeps,
@@ -22,7 +22,6 @@ import {
   roleOf,
   stageSide,
   subgroupsOf,
-  unscale,
   widened,
 } from "./attention-f16x3-parts.ts";
 import { storeKept } from "./attention-f16x3-store.ts";
@@ -31,8 +30,10 @@ import { hide, lift, readRows, rowVectors, stageRows, startOf, unlift } from "./
 import { endOf } from "./attention-matrix.ts";
 import {
   barrier,
+  forNextStep,
   lanes,
   log2e,
+  nextStep,
   openWalk,
   stripPitch,
   stripVectors,
@@ -40,8 +41,8 @@ import {
   type Walk,
 } from "./attention-matrix-parts.ts";
 import { type Sizes, sizesOf } from "./attention-parts.ts";
-import { least, scaleOf } from "./contraction-matrix-f16x3-scale.ts";
-import type { StagedPair } from "./contraction-matrix-f16x3-stage.ts";
+import { scaleOf, unscaleOf } from "./contraction-matrix-f16x3-scale.ts";
+import { pairOf, type StagedPair } from "./contraction-matrix-f16x3-stage.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 
 const vectorsOf = (s: Sizes, t: PairAttention): number =>
@@ -89,8 +90,8 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
     place: (i, count) => inStrip(w, `part % 2u * ${2 * count}u + role * ${stripVectors(t)}u + ${strip + i}u`),
   };
   const pairs = queries ? undefined : stageRows(w, given.rows, true);
-  e.line(`var tops = vec2<u32>(${least}u);`);
-  e.line(`var top_c = ${least}u;`);
+  e.line(`var tops = vec2<u32>(${leastExponent}u);`);
+  e.line(`var top_c = ${leastExponent}u;`);
   if (queries) readRows(w, given, true);
 
   if (w.grouped) e.open(`for (var h = 0u; h < ${s.group}u; h++) {`, ["h"]);
@@ -117,13 +118,7 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
   y.store("sh", second, scaleOf("tops.y"));
   pairs?.store();
   barrier(e);
-  const next = (body: () => void): void => {
-    if (w.steps <= 1) return;
-    e.open("if (step + 1u < end) {");
-    body();
-    e.close();
-  };
-  next(() => load(e.index("next", w.steps - 1, "step + 1u")));
+  forNextStep(w, () => load(nextStep(w)));
   pairScores(w, held, x, { base: scale(role, second), strip: rounds.strip, first: int(0), blocks: 2 });
   barrier(e);
   scoreGradients(w, strip, origin);
@@ -148,7 +143,7 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
       ? { base: int(0), strip: changes, first: scale(role, matrices / 2) }
       : { base: scale(role, second), strip: sub(changes, scale(role, stripVectors(t))), first: int(0) },
   );
-  next(() => peaksOf(w, [x, y]));
+  forNextStep(w, () => peaksOf(w, [x, y]));
   barrier(e);
   if (keeps(w, t)) {
     const every = t.chunk / t.other;
@@ -229,14 +224,14 @@ function scoreGradients(w: Walk, strip: number, origin: Index): void {
   });
   const factor = e.literal(s.scale, "f32").text;
   const toBase2 = `vec4<f32>(${e.literal(log2e, "f32").text})`;
-  e.line(`let of_scores = ${unscale("own_tops.x")} * ${unscale("tops.x")} * ${factor};`);
+  e.line(`let of_scores = ${unscaleOf("own_tops.x")} * ${unscaleOf("tops.x")} * ${factor};`);
   quads.forEach((x, i) => {
     // Not of a score and an lse in units of log 2: of huge ones the difference would be that of their roundings.
     e.line(`var p${i} = exp2((${x.score} * of_scores - ${x.lse}) * ${toBase2});`);
   });
   hide(w, origin, quads, "part * 8u");
   // Each factor by itself: their product may be less than f32 has.
-  e.line(`let of_changes = vec2<f32>(${unscale("own_tops.y")}, ${unscale("tops.y")});`);
+  e.line(`let of_changes = vec2<f32>(${unscaleOf("own_tops.y")}, ${unscaleOf("tops.y")});`);
   quads.forEach((x, i) => {
     e.line(`let c${i} = p${i} * (${x.change} * of_changes.x * of_changes.y - ${x.delta});`);
   });
@@ -247,7 +242,7 @@ function scoreGradients(w: Walk, strip: number, origin: Index): void {
 
 /** Writes the halves of an invocation's eight values, upper ones of a block of 16, then lower ones. */
 function writeHalves(w: Walk, strip: number, value: (i: number) => string): void {
-  const pairs = [0, 1].map((i) => halvesOf(w, value(i)));
+  const pairs = [0, 1].map((i) => pairOf(w.frame, value(i)));
   [0, 1].forEach((lower) => {
     const at = inStrip(w, `part / 2u * 4u + part % 2u + ${strip + 2 * lower}u`);
     w.frame.e.line(`${at} = vec4<u32>(${pairs.map((p) => p[lower]).join(", ")});`);
@@ -258,12 +253,12 @@ function writeHalves(w: Walk, strip: number, value: (i: number) => string): void
 function keep(w: Walk, sums: Parameters<typeof keepSums>[1], rounds: Rounds): void {
   const { e } = w.frame;
   const [first, then] = w.queries
-    ? [unscale("tops.x"), unscale("top_c")]
-    : [unscale("select(tops.x, tops.y, role == 1u)"), `select(${unscale("top_c")}, ${unlift}, role == 1u)`];
+    ? [unscaleOf("tops.x"), unscaleOf("top_c")]
+    : [unscaleOf("select(tops.x, tops.y, role == 1u)"), `select(${unscaleOf("top_c")}, ${unlift}, role == 1u)`];
   e.open("{");
   e.line(`let of_sums = vec2<f32>(${first}, ${then});`);
   keepSums(w, sums, rounds, (kept, value) => `${kept} + ${value} * of_sums.x * of_sums.y`);
-  e.line(`tops = vec2<u32>(${least}u);`);
-  e.line(`top_c = ${least}u;`);
+  e.line(`tops = vec2<u32>(${leastExponent}u);`);
+  e.line(`top_c = ${leastExponent}u;`);
   e.close();
 }

@@ -13,9 +13,11 @@ import {
   declareSums,
   extraBytes,
   type Finished,
+  forNextStep,
   holdOwn,
   log2e,
   type MatrixAttention,
+  nextStep,
   openWalk,
   type Quad,
   quadsOf,
@@ -104,11 +106,7 @@ export function writeGradMatrix(region: Region, capabilities: Capabilities, t: M
   y.store("sh", x.vectors);
   pairs?.store();
   barrier(e);
-  if (w.steps > 1) {
-    e.open("if (step + 1u < end) {");
-    load(e.index("next", w.steps - 1, "step + 1u"));
-    e.close();
-  }
+  forNextStep(w, () => load(nextStep(w)));
   scoresTo(w, strips[0], held[0], x, 0);
   scoresTo(w, strips[1], held[1], y, x.vectors);
   barrier(e);

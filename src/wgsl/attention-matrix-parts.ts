@@ -366,3 +366,13 @@ export function storeFinished(w: Walk, group: readonly Finished[], more?: (edge:
     e.close();
   }
 }
+
+/** Statements for the step after this one, where there is one: loads that are under way while this one computes. */
+export function forNextStep({ frame: { e }, steps }: Walk, body: () => void): void {
+  if (steps <= 1) return;
+  e.open("if (step + 1u < end) {");
+  body();
+  e.close();
+}
+
+export const nextStep = ({ frame: { e }, steps }: Walk): Index => e.index("next", steps - 1, "step + 1u");

@@ -8,9 +8,11 @@ import {
   declarationsOf,
   declareSums,
   extraBytes,
+  forNextStep,
   holdOwn,
   log2e,
   type MatrixAttention,
+  nextStep,
   openWalk,
   type Quad,
   quadsOf,
@@ -76,11 +78,7 @@ export function writeAttentionMatrix(region: Region, capabilities: Capabilities,
   keys.store("sh", 0);
   values.store("sh", keys.vectors);
   barrier(e);
-  if (w.steps > 1) {
-    e.open("if (step + 1u < end) {");
-    load(e.index("next", w.steps - 1, "step + 1u"));
-    e.close();
-  }
+  forNextStep(w, () => load(nextStep(w)));
   scoresTo(w, strip, query, keys, 0);
   barrier(e);
   const quads = quadsOf(w);
