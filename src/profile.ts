@@ -1,5 +1,6 @@
 import { readOptions } from "./frontend/options.ts";
 import { type ProfileReport, profileReport } from "./profile-report.ts";
+import { checkSession } from "./runtime/check-session.ts";
 import { checkOptions } from "./runtime/options.ts";
 import { type ProfileOptions, profileRuns } from "./runtime/profile.ts";
 import { programOptions } from "./runtime/program-options.ts";
@@ -21,6 +22,7 @@ export async function profile<S, R, W extends string, N extends string>(
 ): Promise<ProfileReport> {
   const { signal, runs } = readOptions("profile", options, { signal: undefined, runs: undefined });
   checkOptions("profile", { signal, runs }, ["signal", "runs"], programOptions);
+  checkSession("profile", session, "made");
   const { inner, gpu, made } = session;
   const { dispatches, kernels } = inner.manifest;
   const profiled = await profileRuns(inner, session.flatInputs(inputs), { signal, runs });

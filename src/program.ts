@@ -13,6 +13,7 @@ import type { Capabilities, Manifest } from "./manifest/manifest.ts";
 import { type ManifestSet, makeManifestSet } from "./manifest/set.ts";
 import type { TuningTable } from "./manifest/tuning.ts";
 import { type MemoryReport, memoryReport } from "./plan/memory.ts";
+import { checkCapabilities } from "./runtime/capabilities.ts";
 import type { Gpu } from "./runtime/gpu.ts";
 import { profiles } from "./runtime/profiles.ts";
 import type { Span } from "./runtime/timeline.ts";
@@ -83,6 +84,10 @@ function tableOf(where: string, tuning: ManifestOptions["tuning"]): TuningTable 
   oneOf(where, "tuning", tuning, ["off"]);
   return undefined;
 }
+
+/** The device that an option names: what all have, where it names none. */
+const capabilitiesFor = (where: string, given: Capabilities | undefined): Capabilities =>
+  given ? checkCapabilities(where, "capabilities", given) : profiles.base;
 
 /** Manifests kept for programs that run at changing sizes. */
 const kept = 64;
@@ -164,10 +169,11 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
     });
     const fuse = oneOf("manifest", "fuse", o.fuse, modes);
     const tuning = tableOf("manifest", o.tuning);
+    const capabilities = capabilitiesFor("manifest", o.capabilities);
     const at = (sizes: Dims): Manifest => {
       const dims = checkDims(sizes, this.dims.keys());
       requireDims(dims, this.dims.keys(), (missing) => `bind them: manifest({ dims: { ${missing} } })`);
-      return this.compiled(dims, o.capabilities ?? profiles.base, { fuse, tuning }).manifest;
+      return this.compiled(dims, capabilities, { fuse, tuning }).manifest;
     };
     if (!several) return at(o.dims ?? {});
     if (several.length === 0)
@@ -212,7 +218,8 @@ export class Program<S = unknown, R = unknown, W extends string = never, D exten
     const assumed = Object.fromEntries([...this.dims].filter(([name]) => !Object.hasOwn(given, name)));
     const fuse = oneOf(where, "fuse", o.fuse, modes);
     const tuning = tableOf(where, o.tuning);
-    const compiled = this.compiled({ ...given, ...assumed }, o.capabilities ?? profiles.base, { fuse, tuning });
+    const capabilities = capabilitiesFor(where, o.capabilities);
+    const compiled = this.compiled({ ...given, ...assumed }, capabilities, { fuse, tuning });
     return { compiled, assumed };
   }
 

@@ -9,6 +9,8 @@ export type Dims = Readonly<Record<string, number>>;
 /** Checks sizes given for named dims: known names, non-negative integers. */
 export function checkDims(dims: Dims, known: Iterable<string>): Dims {
   const names = [...known];
+  if (typeof dims !== "object" || dims === null || Array.isArray(dims))
+    fail("bad-dim", `dims cannot be ${describe(dims)}`, { hint: "give a size for each name: { dims: { T: 128 } }" });
   for (const [name, size] of Object.entries(dims)) {
     if (!names.includes(name)) unknownName("unknown-dim", "the program has no dim", name, names);
     if (!(Number.isInteger(size) && size >= 0)) {

@@ -59,7 +59,7 @@ function carries(f: Fuser, a: Group, b: Group): boolean {
     sharingSums(elements / rows, all.length) !== undefined &&
     length > 1 &&
     (f.mode === "legal" || (parts >= fewestParts && length <= longest)) &&
-    all.every((s) => s.parts === parts && s.length === length) &&
+    all.every((s) => s.parts === parts && s.length === length && shapeOf(s.sum).at(-1) === elements / rows) &&
     // Else sums, or what is made of them, would be taken for values of a row or of an element.
     sums.every((s) => countOf(s.of) === elements && ![rows, elements].includes(countOf(s.sum)));
   if (!fits || !a.anchors.every((n) => n.op !== "reduce" && rowOf(n.op).reduction !== undefined)) return false;

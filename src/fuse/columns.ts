@@ -6,7 +6,7 @@ import type { Region } from "./region.ts";
 
 /** Sums along the columns of each of `parts` blocks of `length` rows, the last of which may be shorter. */
 export interface ColumnSum {
-  /** The result, of shape [parts, columns]. */
+  /** The result, of shape [parts, columns] or [parts, 1, columns]. */
   readonly sum: Node;
   /** What is added up: elements of all rows, in row-major order. */
   readonly of: Node;

@@ -3,7 +3,7 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import type { BindingCount } from "./bindings.ts";
 import { type Group, type Grouping, rowsOf } from "./groups.ts";
 import type { Measured } from "./measured.ts";
-import { countOf, storesOf } from "./pull.ts";
+import { countOf, permutedFrom, storesOf } from "./pull.ts";
 
 /** `legal` fuses everything that is legal; `profit` also asks whether it moves fewer bytes; `off` makes a kernel of every primitive. */
 export type FuseMode = "profit" | "legal" | "off";
@@ -75,6 +75,7 @@ export function bindsMore({ bindings, grouping, expected }: Fuser, g: Group, n: 
 /** Without shader-f16 every invocation must write whole words: two neighbouring elements of a row. */
 export function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
   if (n.type.dtype !== "f16" || f.capabilities.features.f16) return true;
+  if (permutesHalves(f, [n, ...g.members])) return false;
   if (g.family === "pointwise") return true;
   const inner = g.space[g.space.length - 1] ?? 1;
   if (g.family === "contraction" || g.family === "attention") return inner % 2 === 0;
@@ -82,6 +83,15 @@ export function canStoreHalf(f: Fuser, g: Group, n: Node): boolean {
   const cols = countOf(n) / Math.max(1, rowsOf(g));
   const trailing = g.axes.length > 0 && (g.axes[0] as number) === g.space.length - g.axes.length;
   return trailing ? cols % 2 === 0 : inner % 4 === 0 && !g.axes.includes(g.space.length - 1);
+}
+
+/** Would a kernel with these members write halves to the places of a permutation, where neighbours do not share a word? */
+export function permutesHalves(f: Fuser, members: readonly Node[]): boolean {
+  if (f.capabilities.features.f16) return false;
+  return members.some((m) => {
+    const below = m.type.dtype === "f16" ? permutedFrom(m) : m;
+    return below !== m && members.includes(below);
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Node } from "../ir/graph.ts";
 import { ravel, unravel } from "../ir/index-expr.ts";
-import { type Fuser, sameRows, sameShape, storedSet, trailing } from "./fuser.ts";
+import { type Fuser, permutesHalves, sameRows, sameShape, storedSet, trailing } from "./fuser.ts";
 import { type Group, pointOf, readsSamePoint, rowsOf } from "./groups.ts";
 import { heldApart } from "./measured.ts";
 import { bytesOf, countOf, isAnchor, readsOf, shapeOf } from "./pull.ts";
@@ -25,7 +25,7 @@ export function mergeSiblings(f: Fuser): void {
     for (const a of list) {
       for (const b of list) {
         if (a === b || gone.has(a) || gone.has(b) || !suits(a, b) || heldApart(f, a, b)) continue;
-        if (!bindTogether(f, a, b, stored)) continue;
+        if (permutesHalves(f, [...a.members, ...b.members]) || !bindTogether(f, a, b, stored)) continue;
         f.grouping.merge(a, b);
         gone.add(b);
         stored = storedSet(f.grouping);

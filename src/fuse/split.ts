@@ -27,16 +27,22 @@ export const nodesOverLimit = (f: Fuser): Set<Node> => new Set(groupsOverLimit(f
 
 /**
  * Of each kernel that binds more than the device allows the later half of what it makes of its anchors' results; where
- * nothing of that is left, of the anchors but the first.
+ * nothing of that is left, of the anchors but the first. What is left with one anchor may read many results of a kernel that computes
+ * on the way what could be stored in between: then the same of the kernels that it reads from.
  */
-export const lastOverLimit = (f: Fuser, but: ReadonlySet<Node>): readonly Node[] =>
-  groupsOverLimit(f).flatMap((g) => {
-    const made = [...g.members].filter((m) => isElementwise(m) && !g.anchors.includes(m));
-    const left = [made, g.anchors.slice(1)]
-      .map((list) => list.filter((m) => !but.has(m)))
-      .find((list) => list.length > 0);
-    return left ? left.sort((a, b) => a.id - b.id).slice(left.length >> 1) : [];
-  });
+export const lastOverLimit = (f: Fuser, but: ReadonlySet<Node>): readonly Node[] => [
+  ...new Set(
+    groupsOverLimit(f).flatMap((g) => {
+      const from = [...f.grouping.needs(g)];
+      const left = [madeBy(g), g.anchors.slice(1), from.flatMap((h) => h.anchors.slice(1)), from.flatMap(madeBy)]
+        .map((list) => list.filter((m) => !but.has(m)))
+        .find((list) => list.length > 0);
+      return left ? left.sort((a, b) => a.id - b.id).slice(left.length >> 1) : [];
+    }),
+  ),
+];
+
+const madeBy = (g: Group): Node[] => [...g.members].filter((m) => isElementwise(m) && !g.anchors.includes(m));
 
 function groupsOverLimit({ grouping, bindings }: Fuser): readonly Group[] {
   const stored = storedSet(grouping);

@@ -1,6 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import type { DType } from "../base/dtype.ts";
 import type { PortSpec } from "../manifest/manifest.ts";
+import { checkSession } from "./check-session.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
 import { bindInputs, checkType, type InputValue } from "./inputs.ts";
 import { checkOptions } from "./options.ts";
@@ -94,6 +95,7 @@ export class Batch {
   run(session: Session, inputs: Readonly<Record<string, BatchInput>> = {}): Record<string, BatchTensor> {
     this.#checkOpen();
     this.gpu.check();
+    checkSession("batch.run", session, "loaded");
     if (session.gpu !== this.gpu)
       fail("wrong-device", "the session lives on another device than the batch", {
         hint: "load the program on the batch's device, or start a batch there",

@@ -1,5 +1,6 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { describe } from "./describe.ts";
 
 /** Whether an adapter computes on the CPU. */
 export const isSoftware = (info: GPUAdapterInfo | undefined): boolean =>
@@ -74,6 +75,16 @@ function multipliesHalves(info: GPUAdapterInfo | undefined): boolean {
       [c.componentType, c.resultComponentType].join() === "f16,f32" && [c.M, c.N, c.K].every((size) => size === 16),
   );
   return fits && info?.subgroupMinSize === 32 && info.subgroupMaxSize === 32;
+}
+
+/** Fails with `bad-option` unless a value says what devices offer, as `profiles` and `gpu.capabilities` do. */
+export function checkCapabilities(call: string, option: string, v: unknown): Capabilities {
+  const { features, limits } = Object(v) as Partial<Capabilities>;
+  if (Object(features) === features && requested.every((name) => typeof limits?.[name] === "number"))
+    return v as Capabilities;
+  return fail("bad-option", `${call}: ${option} cannot be ${describe(v)}`, {
+    hint: "give one of profiles, such as profiles.base, or what an open device has: gpu.capabilities",
+  });
 }
 
 /** What an open device offers. */

@@ -1,7 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import type { Tuning } from "../manifest/tuning.ts";
-import { capabilitiesOf, deviceDescriptor } from "./capabilities.ts";
+import { capabilitiesOf, checkCapabilities, deviceDescriptor } from "./capabilities.ts";
 import type { CompileQueue } from "./compiling.ts";
 import { describe } from "./describe.ts";
 import { thrownError } from "./errors.ts";
@@ -87,7 +87,8 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
 }
 
 function profileOf(profile: OpenDeviceOptions["profile"]): Capabilities | undefined {
-  if (typeof profile !== "string") return profile;
+  if (profile === undefined || profile === null) return undefined;
+  if (typeof profile !== "string") return checkCapabilities("openDevice", "profile", profile);
   if (Object.hasOwn(profiles, profile)) return profiles[profile];
   return fail("unknown-profile", `there is no capability profile named ${JSON.stringify(profile)}`, {
     hint: `choose one of ${Object.keys(profiles).join(", ")}`,

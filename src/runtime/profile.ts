@@ -1,3 +1,4 @@
+import { checkSession } from "./check-session.ts";
 import { copySpeed } from "./copy-speed.ts";
 import type { WaitOptions } from "./gpu.ts";
 import { bindInputs, type InputValue } from "./inputs.ts";
@@ -55,6 +56,7 @@ export async function profile(
   inputs: Readonly<Record<string, InputValue>> = {},
   options: ProfileOptions = {},
 ): Promise<DispatchTime[]> {
+  checkSession("profile", session, "loaded");
   const steps = session.loaded.storage.steps.filter(hasWork);
   const watch = await Stopwatch.open(session.gpu, steps.length, options);
   try {

@@ -84,7 +84,7 @@ export class Ring {
         hint: `give one of ${sizes.join(", ")}`,
       });
     }
-    this.#timeoutMs = options.timeoutMs;
+    this.#timeoutMs = options.timeoutMs ?? undefined;
     this.#counting = options.statistics ?? true;
     this.#log = options.log ?? 64;
     this.#free = Array.from({ length: this.size }, (_, i) => i).reverse();

@@ -166,7 +166,7 @@ function submitAll(gpu: Gpu, calls: readonly Call[], groups: Groups, options: Ch
   for (const _ of encode(gpu, calls, groups, options));
 }
 
-const sliced = (options: CheckedOptions): boolean => options.maxSubmitMs !== undefined && !options.checks;
+const sliced = (options: CheckedOptions): boolean => options.maxSubmitMs != null && !options.checks;
 
 /**
  * A submit after the other, each once the device is done with the one before. What has begun goes on to its end, whatever the

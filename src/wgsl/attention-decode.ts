@@ -35,8 +35,9 @@ export const decodeSchedules: readonly DecodeSchedule[] = [
 /** Invocations that share a key: neighbours read neighbouring vectors of it, a line of 128 bytes at most. */
 const lanesFor = (s: Sizes): number => [8, 4, 2, 1].find((l) => (s.depth / 4) % l === 0) as number;
 
+/** Parts of scores, weights, sums and what invocations meet in; the three variables of a mask count as 16 bytes each. */
 const bytesFor = (s: Sizes, threads: number): number =>
-  4 * (lanesFor(s) * (threads + 4) + threads) + 16 * threads + 1040;
+  4 * (lanesFor(s) * (threads + 4) + 2 * threads) + 16 * threads + 48;
 
 /** The schedule that is taken without measurements: as many invocations as the device has room for, up to 512. */
 function usual(s: Sizes, { limits }: Capabilities): DecodeSchedule {

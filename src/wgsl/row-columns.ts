@@ -125,7 +125,8 @@ export function writeRowColumns(region: Region, capabilities: Capabilities, s: R
     const store = (step: Index, text: string): void => {
       e.width = s.colWidth;
       const v: Value = { text, width: s.colWidth, dtype: "f32", depth: e.depth };
-      e.store(outputs.get(sum)!, ravel([part, colAt(step, s.colWidth)], shapeOf(sum)), v);
+      // Whatever axes of one the sum keeps.
+      e.store(outputs.get(sum)!, ravel([part, colAt(step, s.colWidth)], [parts, s.cols]), v);
     };
     if (slots === 1) storeOwn(e, s, steps, names[i] as string[], store);
     else storeMet(e, s, names[i] as string[], meet, store);

@@ -7,8 +7,10 @@ import {
   layerNorm,
   matmul,
   type Program,
+  rmsNorm,
   softmax,
   type Tensor,
+  valueAndGrad,
 } from "sinter";
 import { expect, test } from "vitest";
 import { compileGraph } from "../../src/compiler.ts";
@@ -63,6 +65,14 @@ const programs: Readonly<Record<string, Program<never, never, never, never>>> = 
       ...{ soft: softmax(x), norm: layerNorm(x), l2: x.l2({ axes: 1 }), sum: x.sum({ axes: 1 }) },
       ...{ largest: x.argMax({ axis: 1 }), least: x.argMin({ axis: 1 }), loss: crossEntropy(x, t) },
     })),
+    "two normalisations, with their gradients": compile(
+      { p: { x: f32(20, 40), g: f32(40), b: f32(40) }, t: i32(20) },
+      ({ p, t }) =>
+        valueAndGrad(({ x, g, b }: typeof p) => {
+          const y = rmsNorm(layerNorm(x, { scale: g, bias: b, epsilon: 0.1 }), { scale: g, epsilon: 0.1 });
+          return crossEntropy(y, t.mod(40));
+        })(p),
+    ),
     "momentum, clipped by hand": compile(
       { p: many(4, 64, 64), g: many(4, 64, 64), m: many(4, 64, 64), lr: f32() },
       ({ p, g, m, lr }) => {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SinterError } from "../../src/base/diagnostic.ts";
-import { bool, compile, dim, f16, f32, i32, makeTensor, type Session, sum, tensor } from "../../src/index.ts";
-import { manifestFromJson, manifestToJson, openDevice } from "../../src/node/runtime.ts";
+import { bool, compile, dim, f16, f32, i32, makeTensor, profile, type Session, sum, tensor } from "../../src/index.ts";
+import { manifestFromJson, manifestToJson, openDevice, profile as profileDispatches } from "../../src/node/runtime.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
+import { tune } from "../../src/tuning.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const gpu = sharedGpu();
@@ -198,6 +199,28 @@ describe("10. bad input gives a clear error and loses nothing", () => {
     await refused("unknown-adapter", () => openDevice({ adapter: "vulkan" }));
     await refused("unknown-profile", () => openDevice({ profile: any("giant") }));
     await refused("profile-unavailable", () => openDevice({ adapter: "null", profile: "h200" }));
+  });
+
+  test("devices to compile for, sessions and programs that are none", async () => {
+    const small = compile({ x: f32(4) }, ({ x }) => x.add(1));
+    for (const capabilities of [any("h200"), any(5), any({}), any({ features: {}, limits: {} })]) {
+      await refused("bad-option", () => small.explain({ capabilities }));
+      await refused("bad-option", () => small.memory({ capabilities }));
+      await refused("bad-option", () => small.manifest({ capabilities }));
+      if (typeof capabilities !== "string")
+        await refused("bad-option", () => openDevice({ adapter: "null", profile: capabilities }));
+    }
+    await refused("bad-dim", () => small.manifest({ dims: any(5) }));
+    for (const options of [{ checkMemory: "yes" }, { powerPreference: "much" }])
+      await refused("bad-option", () => openDevice(any({ adapter: "null", ...options })));
+    await refused("bad-option", () => session.run(good(), { read: any("yes") }));
+    await refused("bad-arguments", () => profile(any(program), any(good())));
+    await refused("bad-arguments", () => profile(any(Promise.resolve(session)), any(good())));
+    await refused("bad-arguments", () => profileDispatches(any(session)));
+    expect((await refused("bad-arguments", () => gpu().batch().run(any(session)))).message).toContain(
+      "session.batch()",
+    );
+    await refused("bad-arguments", () => tune(gpu(), any(session)));
   });
 
   test("a hundred refused calls hold nothing", async () => {

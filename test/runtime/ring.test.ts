@@ -77,6 +77,16 @@ describe("a device that is done when the test says so", () => {
     expect(ring.statistics).toMatchObject({ acquisitions: 2, releases: 1, waits: 1 });
   });
 
+  test("options of null are left out: no wait is too long", async () => {
+    const ring = new Ring(gpu, { size: 1, timeoutMs: null, statistics: null, log: null } as never);
+    await ring.run(() => 0);
+    const waiting = ring.run(() => 1);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    finish[0]?.();
+    expect(await waiting).toBe(1);
+    expect(ring.statistics).toMatchObject({ acquisitions: 2, waits: 1 });
+  });
+
   test("an abort ends the wait and leaves the place to the next", async () => {
     const ring = new Ring(gpu, { size: 1 });
     await ring.run(() => 0);

@@ -75,6 +75,10 @@ export const largeCases: readonly GraphCase[] = Object.entries({
     { q: f32(4, 77, 130), k: f32(2, 90, 130), v: f32(2, 90, 48), m: f32(90), d: f32(4, 77, 48) },
     ({ d, m, ...x }) => grad((p: typeof x) => attention(p.q, p.k, p.v, { mask: m }).mul(d).sum())(x),
   ),
+  "masked attention of 3 queries with 515 keys": compile(
+    { q: f32(4, 3, 96), k: f32(4, 515, 96), v: f32(4, 515, 96), m: f32(3, 515) },
+    ({ q, k, v, m }) => attention(q, k, v, { mask: m }),
+  ),
   "gradient of crossEntropy of a product, 128×50257": compile(
     { h: f32(128, 64), w: f32(64, 50257), t: i32(128) },
     ({ t, ...x }) => grad((p: typeof x) => crossEntropy(matmul(p.h, p.w), t))(x),

@@ -27,9 +27,11 @@ fn $tinyOrNaN(x: $F, t: u32) -> $B {
 fn $nanWhere(y: $F, c: $B) -> $F {
   return bitcast<$F>(select(bitcast<$U>(y), $U(0x7fc00000u), c));
 }`,
+  // |x| with the sign of s. Mesa's software driver computes the shorter (x & 0x7fffffff) | (s & 0x80000000) wrongly where a
+  // select between it and s follows.
   withSign: `
 fn $withSign(x: $F, s: $F) -> $F {
-  return bitcast<$F>((bitcast<$U>(x) & $U(0x7fffffffu)) | (bitcast<$U>(s) & $U(0x80000000u)));
+  return bitcast<$F>((bitcast<$U>(x) | $U(0x80000000u)) ^ (~bitcast<$U>(s) & $U(0x80000000u)));
 }`,
   negate: `
 fn $negate(x: $F) -> $F {
