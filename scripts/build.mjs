@@ -7,7 +7,7 @@ import { withShortWgsl } from "./kernels.mjs";
 
 const outDir = process.argv[2] ?? join(root, "dist");
 rmSync(outDir, { recursive: true, force: true });
-const tsc = join(root, "node_modules/typescript/bin/tsc");
+const tsc = join(root, "node_modules/typescript-7/bin/tsc");
 const { status } = spawnSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json"), "--outDir", outDir], {
   stdio: "inherit",
 });

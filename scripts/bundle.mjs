@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root, sourceFor } from "./exports.mjs";
 import { isCurrent, writeBundle } from "./kept-bundle.mjs";
@@ -45,6 +45,29 @@ const sourceUrls = {
   },
 };
 
+/** How sources become modules that Node runs. */
+const forNode = {
+  absWorkingDir: root,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  packages: "external",
+  sourcemap: "inline",
+  sourcesContent: false,
+  outExtension: { ".js": ".mjs" },
+  logLevel: "warning",
+  plugins: [sinterFromSource("node"), sourceUrls],
+};
+
+/** Bundles several entries in one go into a folder, and returns the files to run. What entries share lies in chunks beside them. */
+export async function bundleAllForNode(entries, outdir) {
+  const { build } = await import("esbuild");
+  await build({ ...forNode, entryPoints: entries, outdir, entryNames: "[name]", chunkNames: "chunks/[hash]" });
+  return entries.map((e) => join(outdir, `${basename(e, ".ts")}.mjs`));
+}
+
 /**
  * Bundles a TypeScript entry for Node, npm packages left outside, into `.cache/` and returns the file to run. What it imports
  * with `import()` lies in chunks beside it and is loaded when it is needed. A bundle that is there and would not change is returned as it is.
@@ -56,24 +79,13 @@ export async function bundleForNode(entry) {
   const since = Date.now();
   const { build } = await import("esbuild");
   const { outputFiles, metafile } = await build({
+    ...forNode,
     entryPoints: [entry],
-    absWorkingDir: root,
-    bundle: true,
-    splitting: true,
     write: false,
     metafile: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    packages: "external",
-    sourcemap: "inline",
-    sourcesContent: false,
     outdir: join(root, ".cache"),
-    outExtension: { ".js": ".mjs" },
     entryNames: name,
     chunkNames: `${name}/[hash]`,
-    logLevel: "warning",
-    plugins: [sinterFromSource("node"), sourceUrls],
   });
   const inputs = Object.keys(metafile.inputs).map((f) => resolve(root, f));
   const chunks = outputFiles.filter((f) => f.path !== file);

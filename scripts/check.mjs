@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 
 /** Checks that follow each other; the lists take about as long as each other. */
 const lists = [
-  ["tsc -p tsconfig.json"],
-  ["biome check --error-on-warnings .", "knip", "node scripts/run.mjs codegen/cli/main.ts check"],
+  // TypeScript 7 takes a quarter of the time of 6, which stays for its interface: documentation is written and snippets are checked with it.
+  ["node node_modules/typescript-7/bin/tsc -p tsconfig.json", "biome check --error-on-warnings .", "knip"],
+  ["node scripts/run.mjs codegen/cli/main.ts check"],
 ];
 
 const run = (command) =>

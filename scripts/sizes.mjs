@@ -75,12 +75,18 @@ async function sizeOf({ browser: source, path, names }) {
 
 /** The sizes of all entries that have a source. */
 export async function sizes() {
-  const list = [];
-  for (const entry of expandedEntries()) {
-    if (!existsSync(join(root, entry.browser))) continue;
-    list.push(await sizeOf(entry));
-    for (const part of parts.filter((p) => p.path === entry.path)) list.push(await sizeOf({ ...entry, ...part }));
-  }
+  const wanted = expandedEntries()
+    .filter((entry) => existsSync(join(root, entry.browser)))
+    .flatMap((entry) => [entry, ...parts.filter((p) => p.path === entry.path).map((part) => ({ ...entry, ...part }))]);
+  const list = new Array(wanted.length);
+  let next = 0;
+  const worker = async () => {
+    while (next < wanted.length) {
+      const i = next++;
+      list[i] = await sizeOf(wanted[i]);
+    }
+  };
+  await Promise.all([worker(), worker(), worker()]);
   return list;
 }
 

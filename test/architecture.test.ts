@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { build } from "esbuild";
-import { Project, SyntaxKind } from "ts-morph";
+import ts from "typescript";
 import { expect, test } from "vitest";
 import { root, sinterFromSource } from "../scripts/bundle.mjs";
 
@@ -43,20 +43,33 @@ interface Import {
   readonly typeOnly: boolean;
 }
 
-const project = new Project({ skipAddingFilesFromTsConfig: true, skipFileDependencyResolution: true });
+/** What `import()` in it is called with. */
+function importedLater(node: ts.Node): string[] {
+  const found: string[] = [];
+  const visit = (n: ts.Node): void => {
+    if (ts.isCallExpression(n) && n.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      const [what] = n.arguments;
+      found.push(what && ts.isStringLiteral(what) ? what.text : "(computed)");
+    }
+    ts.forEachChild(n, visit);
+  };
+  visit(node);
+  return found;
+}
 
 function importsOf(folder: string, list: readonly string[]): Import[] {
   return list.flatMap((from) => {
-    const source = project.addSourceFileAtPath(join(root, folder, from));
-    const static_ = [...source.getImportDeclarations(), ...source.getExportDeclarations()].flatMap((d) => {
-      const specifier = d.getModuleSpecifierValue();
-      return specifier === undefined ? [] : [{ specifier, typeOnly: d.isTypeOnly() }];
+    const text = readFileSync(join(root, folder, from), "utf8");
+    const source = ts.createSourceFile(from, text, ts.ScriptTarget.ES2022);
+    const static_ = source.statements.flatMap((d) => {
+      const isImport = ts.isImportDeclaration(d);
+      if (!isImport && !ts.isExportDeclaration(d)) return [];
+      const typeOnly = isImport ? d.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword : d.isTypeOnly;
+      return d.moduleSpecifier ? [{ specifier: (d.moduleSpecifier as ts.StringLiteral).text, typeOnly }] : [];
     });
-    const dynamic = source
-      .getDescendantsOfKind(SyntaxKind.CallExpression)
-      .filter((c) => c.getExpression().getKind() === SyntaxKind.ImportKeyword)
-      .map((c) => c.getArguments()[0]?.asKind(SyntaxKind.StringLiteral)?.getLiteralValue() ?? "(computed)")
-      .map((specifier) => ({ specifier, typeOnly: false }));
+    const dynamic = /\bimport\s*\(/.test(text)
+      ? importedLater(source).map((specifier) => ({ specifier, typeOnly: false }))
+      : [];
     return [...static_, ...dynamic].map((i) => ({ from, ...i }));
   });
 }

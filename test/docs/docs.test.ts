@@ -1,37 +1,40 @@
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import ts from "typescript";
-import { describe, expect, test } from "vitest";
-import { root } from "../../scripts/bundle.mjs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { bundleAllForNode, root } from "../../scripts/bundle.mjs";
 import { fences, pages, pageText, type Snippet, snippets, withOutputs } from "./snippets.ts";
 
 const all = snippets();
 const where = (s: Snippet): string => `${s.page}:${s.line}`;
 
-test("every snippet passes the type checker", () => {
-  const { config } = ts.readConfigFile(join(root, "tsconfig.json"), ts.sys.readFile);
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
-  const program = ts.createProgram(
-    all.map((s) => s.file),
-    { ...options, noUnusedLocals: false },
-  );
-  const problems = all.flatMap((s) =>
-    ts.getPreEmitDiagnostics(program, program.getSourceFile(s.file)).map((d) => {
-      const { line } = ts.getLineAndCharacterOfPosition(d.file as ts.SourceFile, d.start as number);
-      return `${s.page}:${s.line + line} ${ts.flattenDiagnosticMessageText(d.messageText, "\n")}`;
-    }),
-  );
-  expect(problems).toEqual([]);
-});
+const runNode = (args: readonly string[]) =>
+  promisify(execFile)(process.execPath, args, { cwd: root, env: { ...process.env, NO_COLOR: "1" } });
 
-/** Runs a snippet as a reader would, and gives what it prints; its path reads as the page calls it. */
+test("every snippet passes the type checker", async () => {
+  const config = join(root, ".cache/docs/tsconfig.json");
+  const compilerOptions = { noUnusedLocals: false };
+  const files = all.map((s) => s.file);
+  writeFileSync(config, JSON.stringify({ extends: "../../tsconfig.json", compilerOptions, include: [], files }));
+  const tsc = ["node_modules/typescript-7/bin/tsc", "-p", config, "--pretty", "false"];
+  const { stdout } = await runNode(tsc).catch((e: { stdout: string }) => e);
+  const problems = stdout.split("\n").filter(Boolean);
+  const onPage = (problem: string): string => {
+    const [, path, line, what] = /^(.*)\((\d+),\d+\): (.*)$/.exec(problem) ?? [];
+    const s = all.find((x) => path && x.file === join(root, path));
+    return s ? `${s.page}:${s.line + Number(line) - 1} ${what}` : problem;
+  };
+  expect(problems.map(onPage)).toEqual([]);
+}, 120_000);
+
+/** The file to run for each snippet that is a program. */
+const bundled = new Map<Snippet, string>();
+let pacing = "";
+
+/** Runs a snippet in a process of its own, and gives what it prints; its path reads as the page calls it. */
 async function run(s: Snippet): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.execPath, ["scripts/run.mjs", s.file], {
-    cwd: root,
-    env: { ...process.env, NO_COLOR: "1" },
-  });
+  const { stdout } = await runNode(["--import", pacing, "--enable-source-maps", bundled.get(s) as string]);
   return stdout.replaceAll(s.file, "example.ts");
 }
 
@@ -39,6 +42,16 @@ async function run(s: Snippet): Promise<string> {
 const blessing = process.env.BLESS === "1";
 
 describe("snippets that are programs print what the page says", () => {
+  beforeAll(async () => {
+    const programs = all.filter((s) => s.runs);
+    const folder = join(root, ".cache", "docs-run");
+    rmSync(folder, { recursive: true, force: true });
+    const preload = join(root, "test/support/paced-dawn.ts");
+    const [paced, ...files] = await bundleAllForNode([preload, ...programs.map((s) => s.file)], folder);
+    pacing = paced as string;
+    for (const [i, s] of programs.entries()) bundled.set(s, files[i] as string);
+  });
+
   for (const page of pages) {
     const programs = all.filter((s) => s.page === page && s.runs);
     const printed = new Map<Snippet, string>();

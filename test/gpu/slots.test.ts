@@ -118,7 +118,7 @@ describe("outputs in the place of inputs", () => {
   for (const [adapter, capabilities] of Object.entries(adapters)) {
     test.for(Object.entries(cases))(`${adapter}: %s`, async ([name, [program, replaced]], { skip }) => {
       skip(takesLong(adapter, name), "lavapipe compiles it for 15 s");
-      skip(adapter === "as a GPU" && leftOut(name), leftOutWhy);
+      skip(leftOut(`${adapter}: ${name}`), leftOutWhy);
       const slots = (r: Region) => {
         const s = inPlace(r);
         expect(s.filter((x) => x.input && x.output).length).toBe(replaced);
@@ -162,7 +162,7 @@ describe("tensors in several bindings", () => {
     const own = Object.entries(cases).filter(([name]) => name !== "attention" || adapter === "as a CPU adapter");
     test.for(own)(`${adapter}: %s`, async ([name, program], { skip }) => {
       skip(takesLong(adapter, name), "lavapipe compiles it for 15 s");
-      skip(adapter === "as a GPU" && leftOut(name), leftOutWhy);
+      skip(leftOut(`${adapter}: ${name}`), leftOutWhy);
       const slots = inParts(64, bindings());
       const parts = (r: Region) => {
         const s = slots(r);

@@ -18,7 +18,7 @@ test("a page that runs kernels gets little code, and none of the program runtime
   });
   const [output] = Object.values(metafile.outputs);
   const files = Object.entries(output!.inputs).flatMap(([f, { bytesInOutput }]) => (bytesInOutput > 0 ? [f] : []));
-  const shared = ["at-once", "describe", "errors", "options", "usage", "usage-store", "warmup-events"];
+  const shared = ["after", "at-once", "describe", "errors", "options", "usage", "usage-store", "warmup-events"];
   const foreign = files.filter(
     (f) =>
       !f.startsWith("src/runtime/kernels/") &&

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { SinterError } from "../../src/base/diagnostic.ts";
 import { openAdapter } from "../../src/node/adapters.ts";
 import { type Gpu, loadManifest, openDevice } from "../../src/node/runtime.ts";
+import { mapConcurrent } from "../support/concurrent.ts";
 import { leftOut, leftOutWhy } from "../support/share.ts";
 import { type Fault, faultyDevice, limitedDevice, promising } from "./faulty.ts";
 import { accumulator, affine } from "./programs.ts";
@@ -64,15 +65,17 @@ async function check(real: GPUDevice, at: number, fault: Fault): Promise<void> {
   expect(held, where).toBe(0);
 }
 
-let shared: GPUDevice;
+/** Most of the time goes by in waiting, so several jobs are under way, each on a device of its own. */
+const width = 4;
+let devices: readonly GPUDevice[] = [];
 const warm: Gpu[] = [];
 let names: readonly string[] = [];
 beforeAll(async () => {
-  shared = await openReal();
+  devices = await Promise.all(Array.from({ length: width }, openReal));
   // Keeps the pipelines in Dawn's own cache, so that each of the hundreds of jobs need not compile.
-  warm.push(await openDevice({ device: shared, checkMemory: false }));
-  await job(warm[0]!);
-  const { result, calls } = await faultyJob(shared, -1, "throw");
+  for (const device of devices) warm.push(await openDevice({ device, checkMemory: false }));
+  await Promise.all(warm.map(job));
+  const { result, calls } = await faultyJob(devices[0]!, -1, "throw");
   expect(result).toEqual(expected);
   names = [...calls];
 });
@@ -85,17 +88,19 @@ afterEach(async () => {
 for (const fault of ["validation", "out-of-memory", "throw", "never"] as const) {
   test(`${fault} at any call ends in the right result or a typed error, soon, with nothing held`, async ({ skip }) => {
     skip(leftOut(fault), leftOutWhy);
-    for (let at = 0; at < names.length; at++) {
-      if (fault !== "never" || promising.has(names[at]!)) await check(shared, at, fault);
-    }
-    expect(await job(await openDevice({ device: shared, checkMemory: false }))).toEqual(expected);
+    const calls = [...names.keys()].filter((at) => fault !== "never" || promising.has(names[at]!));
+    await Promise.all(
+      devices.map(async (device, lane) => {
+        for (const at of calls.filter((_, i) => i % width === lane)) await check(device, at, fault);
+        expect(await job(await openDevice({ device, checkMemory: false }))).toEqual(expected);
+      }),
+    );
   }, 120_000);
 }
 
 test("loss at any fifth call, and where a call throws before the loss is told, ends in device-lost, soon", async () => {
-  for (let at = 0; at < names.length; at++) {
-    if (at % 5 === 0 || names[at] === "getMappedRange") await check(await openReal(), at, "lose");
-  }
+  const calls = [...names.keys()].filter((at) => at % 5 === 0 || names[at] === "getMappedRange");
+  await mapConcurrent(calls, width, async (at) => check(await openReal(), at, "lose"));
 }, 120_000);
 
 test("memory short of any amount: an error with the bytes in it, and smaller programs still run", async () => {

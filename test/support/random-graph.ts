@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import type { DType } from "../../src/base/dtype.ts";
-import { type Graph, GraphBuilder, makeGraph } from "../../src/ir/graph.ts";
+import { type Graph, GraphBuilder, makeGraph, type Node } from "../../src/ir/graph.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
 import { print } from "../../src/ir/print.ts";
 import { rowSteps } from "./random-rows.ts";
@@ -60,9 +60,7 @@ const kinds: readonly (readonly Step[])[] = [
 
 function build(recipe: Recipe): RandomGraph {
   const b = new GraphBuilder();
-  const random = randomOf(recipe.seed);
   const values: Value[] = [];
-  const inputs: Record<string, NDArray> = {};
   const signature = recipe.inputs.map(({ dtype, sizes: at }, i) => {
     let left = limits.elements;
     const shape = at.map((s) => {
@@ -71,7 +69,6 @@ function build(recipe: Recipe): RandomGraph {
       return size;
     });
     const node = b.input(`x${i}`, { dtype, shape });
-    inputs[`x${i}`] = benign(dtype, shape, random);
     values.push({
       node,
       bound: { f32: 4, f16: 4, i32: 8, u32: 15, bool: 1 }[dtype],
@@ -89,14 +86,26 @@ function build(recipe: Recipe): RandomGraph {
   }
   const chosen = [values.length - 1, ...recipe.outputs.map((o) => values.length - 1 - (o % values.length))];
   const outputs = [...new Set(chosen)].map((at, i) => ({ name: `y${i}`, value: values[at] as Value }));
+  let inputs: Record<string, NDArray> | undefined;
   return {
     graph: makeGraph(
       signature,
       outputs.map(({ name, value }) => ({ name, node: value.node })),
     ),
-    inputs,
+    // Drawn for whoever computes with them.
+    get inputs() {
+      inputs ??= drawn(signature, recipe.seed);
+      return inputs;
+    },
     tolerances: Object.fromEntries(outputs.map(({ name, value }) => [name, 4 * value.error])),
   };
+}
+
+function drawn(signature: readonly Node[], seed: number): Record<string, NDArray> {
+  const random = randomOf(seed);
+  return Object.fromEntries(
+    signature.map((n, i) => [`x${i}`, benign(n.type.dtype, n.type.shape as readonly number[], random)]),
+  );
 }
 
 /** Mostly the newest value, so that graphs are deep; seldom a bool, of which little but another bool can be made. */
