@@ -15,34 +15,29 @@ import {
 import { keyHeads, provideResult, type Sizes, storeAside, storeAt } from "./attention-parts.ts";
 import { type Emitter, lane, type Value } from "./emitter.ts";
 import type { Frame } from "./kernel.ts";
-import { type Side, type Staged, stage } from "./stage.ts";
+import { type Staged, stage } from "./stage.ts";
 
 /** Own positions of a workgroup, and others taken at a time. */
 export const side = 64;
-/** Vectors of a line of weights: one for each other position, along the own ones. */
-export const pitch = side / 4 + 1;
+/** Invocations along the other positions, four for each, and the features, vectors of four for each: each of them has 8 own positions. */
+export const across = 16;
+const threads = 8 * across;
+/** Features of both sides in workgroup memory at a time. */
+const chunk = 32;
+/** Vectors of a line along positions of one side. */
+const pitch = side / 4;
 export const lanes = ["x", "y", "z", "w"] as const;
 /** Of the own positions an invocation has two vectors: b and b + 8. */
 export const halves = [0, 1] as const;
 
-/** How the work on a tile is divided. */
-export interface BlockTile {
-  /** Invocations along the other positions and the features, eight for each; each of them has 8 own positions. */
-  readonly across: 8 | 16;
-  /** Features, or other positions, in workgroup memory at a time. */
-  readonly chunk: 16 | 32;
-}
-
 /** Invocation (a, b) has 8 own positions by b, other ones by a, and features by a. */
-export interface Block extends BlockTile {
+export interface Block {
   readonly frame: Frame;
   readonly s: Sizes;
   /** Are the own positions queries? */
   readonly queries: boolean;
   readonly groups: number;
-  readonly threads: number;
-  /** Vectors of four other positions, and of features, that an invocation has: a, a + across, … */
-  readonly quads: number;
+  /** Vectors of features that an invocation has: a, a + 16. */
   readonly features: number;
   readonly ownLead: readonly Index[];
   readonly otherLead: readonly Index[];
@@ -55,22 +50,27 @@ export interface Block extends BlockTile {
   readonly grouped: boolean;
 }
 
-/** Vectors of features that an invocation has. */
-const featureQuads = (s: Sizes, { across }: BlockTile): number =>
-  Math.ceil(Math.max(s.depth, s.valueDepth) / 4 / across);
+/** Vectors of padding after each four lines of a chunk. */
+const skew = 1;
+const staged = chunk * pitch + (chunk / 4) * skew;
+/**
+ * Where pieces of workgroup memory begin, in vectors. What is never used at a time shares it: operands of the scores, and weights with
+ * the features that these are multiplied by, or with what invocations tell each other.
+ */
+const layout = { own: 0, other: staged, weights: 0, features: side * pitch, peak: side * pitch } as const;
+/** Features of 32 other positions where heads are up to 64 deep, else of 16. */
+const vectors = layout.features + chunk * across;
+/** Half of what a multiprocessor of an H200 has for all workgroups on it. */
+export const blockBytes = 16 * vectors;
 
-/** Vectors of the pieces of workgroup memory: a chunk of each side, the weights, and what invocations tell each other. */
-function memoryOf(s: Sizes, tile: BlockTile): Readonly<Record<"own" | "other" | "weights" | "peak", number>> {
-  const { across, chunk } = tile;
-  const features = across * featureQuads(s, tile) + 1;
-  return { own: chunk * pitch, other: chunk * Math.max(pitch, features), weights: side * pitch, peak: 16 * across };
-}
-export const blockBytes = (s: Sizes, tile: BlockTile): number =>
-  16 * Object.values(memoryOf(s, tile)).reduce((a, b) => a + b, 0);
-export const declarationsOf = (s: Sizes, tile: BlockTile): readonly string[] =>
-  Object.entries(memoryOf(s, tile)).map(([name, n]) => `var<workgroup> ${name}: array<vec4<f32>, ${n}>;`);
+/** What all kernels by these tiles are. */
+export const blockKernel = {
+  workgroupSize: [threads, 1, 1],
+  declarations: [`var<workgroup> tiles: array<vec4<f32>, ${vectors}>;`],
+  workgroupBytes: blockBytes,
+} as const;
 
-export function openBlock(frame: Frame, s: Sizes, tile: BlockTile, queries: boolean): Block {
+export function openBlock(frame: Frame, s: Sizes, queries: boolean): Block {
   const { e } = frame;
   const heads = queries ? s.lead : s.keyLead;
   const [ownSize, otherSize] = queries ? [s.rows, s.keys] : [s.keys, s.rows];
@@ -84,13 +84,14 @@ export function openBlock(frame: Frame, s: Sizes, tile: BlockTile, queries: bool
   const lead = grouped
     ? ownLead.map((x, i) => (i === ownLead.length - 1 ? add(scale(x, s.group), variable("h", s.group - 1)) : x))
     : ownLead;
-  const { across } = tile;
   // Neighbours differ in b, then in a, as in squareAt.
   e.index("a", across - 1, `lid / 2u % 2u + lid / 8u % ${across / 2}u * 2u`);
   e.index("b", 7, `lid % 2u + lid / 4u % 2u * 2u + lid / ${4 * across}u % 2u * 4u`);
+  // Weights of every other four positions are turned by half a line: what neighbours write at a time lies in different banks.
+  e.line("let turned = (b + a % 2u * 4u) % 8u;");
   return {
-    ...{ frame, s, queries, groups: blocks * all, threads: 8 * across, quads: side / 4 / across },
-    ...{ ...tile, features: featureQuads(s, tile), ownLead, lead, ownSize, otherSize, grouped },
+    ...{ frame, s, queries, groups: blocks * all, ownLead, lead, ownSize, otherSize, grouped },
+    features: Math.ceil(Math.max(s.depth, s.valueDepth) / 4 / across),
     otherLead: queries ? keyHeads(s, lead) : lead,
     first: scale(queries ? sub(int(blocks - 1), nth) : nth, side),
     steps: Math.ceil(otherSize / side),
@@ -101,42 +102,42 @@ export function openBlock(frame: Frame, s: Sizes, tile: BlockTile, queries: bool
 export const ownAt = ({ first }: Block, half: 0 | 1): Index =>
   add(first, add(scale(variable("b", 7), 4), int(32 * half)));
 /** The first of four others of the invocation, from `origin` on. */
-export const otherAt = (t: Block, origin: Index, quad: number): Index =>
-  add(origin, add(scale(variable("a", t.across - 1), 4), int(4 * t.across * quad)));
-
-/** How a tile shares what others of the workgroup use. */
-export type Sharing = Pick<Side, "lid" | "origin" | "like"> & { readonly name?: string };
+export const otherAt = (origin: Index): Index => add(origin, scale(variable("a", across - 1), 4));
 
 /** Features of positions: a chunk of `features` along the depth. */
-export function stageScores(t: Block, operand: Node, depth: number, own: boolean, sharing: Sharing = {}): Staged {
+function stageScores(t: Block, operand: Node, depth: number, own: boolean): Staged {
   const [limit, lead] = own ? [t.ownSize, t.ownLead] : [t.otherSize, t.otherLead];
   return stage(t.frame, {
-    name: own ? "own" : "other",
+    name: "tiles",
+    origin: `${own ? layout.own : layout.other}u + `,
     operand,
     dtype: "f32",
     // A vector that reaches past the end repeats the last position: what is there is multiplied by 0, so it must be a number.
     at: (r, d) => [...lead, lessThen(r, limit, r, int(limit - 1)), d],
     ...{
       size: side,
-      depth: t.chunk,
+      depth: chunk,
       limit,
       depthLimit: depth,
-      threads: t.threads,
-      skewed: true,
+      threads,
+      skew,
     },
-    ...sharing,
   });
 }
 
+/** Other positions whose features are in workgroup memory at a time. */
+const linesOf = ({ features }: Block): number => chunk / features;
+
 /** A chunk of other positions with all their features. */
-export function stageFeatures(t: Block, operand: Node, depth: number, sharing: Sharing = {}): Staged {
+function stageFeatures(t: Block, operand: Node, depth: number): Staged {
   return stage(t.frame, {
-    name: "other",
+    name: "tiles",
+    origin: `${layout.features}u + `,
     operand,
     dtype: "f32",
     at: (d, r) => [...t.otherLead, r, d],
-    ...{ size: 4 * t.features * t.across, depth: t.chunk, limit: depth, depthLimit: t.otherSize, threads: t.threads },
-    ...sharing,
+    ...{ size: 4 * t.features * across, depth: linesOf(t), limit: depth, depthLimit: t.otherSize, threads },
+    packed: true,
   });
 }
 
@@ -150,24 +151,23 @@ export const declareSums = (e: Emitter, name: string, count: number): Sums =>
     return names;
   });
 
-/** Where line k + i of a tile begins, k a multiple of four. */
-export interface Lines {
-  readonly array: string;
-  readonly from?: string;
+/** Where line 4 k + i of a tile begins. */
+interface Lines {
+  readonly from: string;
   readonly pitch: number;
   readonly skew?: number;
 }
-const lineOf = ({ array, from = "", pitch, skew = 0 }: Lines, i: number, at: string): string =>
-  `${array}[${from}k * ${4 * pitch + skew}u + ${i * pitch}u + ${at}]`;
+const lineOf = ({ from, pitch, skew = 0 }: Lines, i: number, at: string): string =>
+  `tiles[${from}k * ${4 * pitch + skew}u + ${i * pitch}u + ${at}]`;
 
-/** Adds the products of each line of `left`, along the own positions, and the same of `right`, to sums. */
-export function multiply(t: Block, sums: Sums, left: Lines, right: Lines): void {
-  const { e } = t.frame;
-  e.open(`for (var k = 0u; k < ${t.chunk / 4}u; k++) {`);
+/** Adds the products of each of `count` lines of `left`, along the own positions, and the same of `right`, to sums. */
+function multiply({ frame: { e } }: Block, sums: Sums, count: number, left: Lines, right: Lines, turned = false): void {
+  e.open(`for (var k = 0u; k < ${count / 4}u; k++) {`);
+  if (turned) e.line("let at = (b + k % 2u * 4u) % 8u;");
   for (let n = 0; n < 4; n++) {
-    for (const h of halves) e.line(`let x${n}_${h} = ${lineOf(left, n, `b + ${8 * h}u`)};`);
+    for (const h of halves) e.line(`let x${n}_${h} = ${lineOf(left, n, `${turned ? "at" : "b"} + ${8 * h}u`)};`);
     for (let j = 0; j < sums.length / 4; j++) {
-      e.line(`let y${n}_${j} = ${lineOf(right, n, `a + ${t.across * j}u`)};`);
+      e.line(`let y${n}_${j} = ${lineOf(right, n, `a + ${across * j}u`)};`);
       lanes.forEach((l, i) => {
         for (const h of halves) {
           const name = sums[4 * j + i]?.[h] as string;
@@ -189,6 +189,7 @@ export interface Chunked {
 function chunked(
   t: Block,
   count: number,
+  step: number,
   load: (at: Index) => void,
   store: () => void,
   go: (sums: Sums) => void,
@@ -202,7 +203,7 @@ function chunked(
       e.line("workgroupBarrier();");
       if (count > 1) {
         e.open(`if (c + 1u < ${count}u) {`);
-        load(scale(e.index(e.fresh("next"), count - 1, "c + 1u"), t.chunk));
+        load(scale(e.index(e.fresh("next"), count - 1, "c + 1u"), step));
         e.close();
       }
       go(sums);
@@ -223,8 +224,8 @@ export function scoresBy(t: Block, own: Node, other: Node, depth: number, origin
     x.store();
     y.store();
   };
-  return chunked(t, Math.ceil(depth / t.chunk), load, store, (sums) =>
-    multiply(t, sums, { array: "own", pitch: x.pitch, skew: x.skew }, { array: "other", pitch: y.pitch, skew: y.skew }),
+  return chunked(t, Math.ceil(depth / chunk), chunk, load, store, (sums) =>
+    multiply(t, sums, chunk, { ...x, from: `${layout.own}u + ` }, { ...y, from: `${layout.other}u + ` }),
   );
 }
 
@@ -232,27 +233,28 @@ export function scoresBy(t: Block, own: Node, other: Node, depth: number, origin
 export function weightedBy(t: Block, other: Node, depth: number, origin: Index): Chunked {
   const y = stageFeatures(t, other, depth);
   const load = (r: Index): void => y.load(int(0), add(origin, r));
-  const line = `c * ${t.chunk * pitch}u + `;
+  const lines = linesOf(t);
+  const from = `${layout.weights}u + c * ${lines * pitch}u + `;
   return chunked(
     t,
-    side / t.chunk,
+    side / lines,
+    lines,
     load,
     () => y.store(),
-    (sums) =>
-      multiply(t, sums, { array: "weights", from: line, pitch }, { array: "other", pitch: y.pitch, skew: y.skew }),
+    (sums) => multiply(t, sums, lines, { from, pitch }, { ...y, from: `${layout.features}u + ` }, true),
   );
 }
 
 /** Writes a value for each of an invocation's pairs of positions to the memory of weights, with no barrier. */
 export function writeWeights(t: Block, value: (o: number, half: 0 | 1) => string): void {
-  forPairs(t, (o, h) => t.frame.e.line(`${weightAt(t, o, h)} = ${value(o, h)};`));
+  forPairs((o, h) => t.frame.e.line(`${weightAt(o, h)} = ${value(o, h)};`));
 }
 
-export const weightAt = (t: Block, o: number, h: 0 | 1): string =>
-  `weights[(a * 4u + ${4 * t.across * Math.floor(o / 4) + (o % 4)}u) * ${pitch}u + b + ${8 * h}u]`;
+export const weightAt = (o: number, h: 0 | 1): string =>
+  `tiles[${layout.weights}u + (a * 4u + ${o}u) * ${pitch}u + turned + ${8 * h}u]`;
 
-export function forPairs(t: Block, body: (o: number, half: 0 | 1) => void): void {
-  for (let o = 0; o < 4 * t.quads; o++) for (const h of halves) body(o, h);
+export function forPairs(body: (o: number, half: 0 | 1) => void): void {
+  for (let o = 0; o < 4; o++) for (const h of halves) body(o, h);
 }
 
 /** Hides pairs where the tile has any to hide: others past the end and, with `causal`, keys after their query. */
@@ -273,8 +275,8 @@ export function hidePairs(t: Block, origin: Index, hide: (o: number, half: 0 | 1
   for (const h of halves) {
     e.line(`let at${h} = vec4<u32>(${indexText(ownAt(t, h))}) + vec4<u32>(0u, 1u, 2u, 3u);`);
   }
-  forPairs(t, (o, h) => {
-    const other = add(otherAt(t, origin, Math.floor(o / 4)), int(o % 4));
+  forPairs((o, h) => {
+    const other = add(otherAt(origin), int(o));
     const hidden = [
       ...(whole ? [] : [`vec4<bool>(${indexText(other)} >= ${otherSize}u)`]),
       ...(!s.causal
@@ -299,10 +301,11 @@ export const stepsOf = ({ s, queries, first, steps }: Block): readonly [string, 
 /** Combines a vector for each half over the invocations that share own positions. Two barriers. */
 export function together(t: Block, names: readonly [string, string], join: (a: string, b: string) => string): void {
   const { e } = t.frame;
-  for (const h of halves) e.line(`peak[a * 16u + b + ${8 * h}u] = ${names[h]};`);
+  const { peak } = layout;
+  for (const h of halves) e.line(`tiles[a * 16u + b + ${peak + 8 * h}u] = ${names[h]};`);
   e.line("workgroupBarrier();");
   for (const h of halves) {
-    const parts = Array.from({ length: t.across }, (_, i) => `peak[b + ${i * 16 + 8 * h}u]`);
+    const parts = Array.from({ length: across }, (_, i) => `tiles[b + ${peak + i * 16 + 8 * h}u]`);
     e.line(`${names[h]} = ${parts[0]};`);
     for (const p of parts.slice(1)) e.line(`${names[h]} = ${join(names[h], p)};`);
   }
@@ -344,7 +347,7 @@ export function storeFinished(
   forOwn(t, (h, l, row) => {
     if (more) provideResult(frame, s.node, 1, more(h, l));
     for (let j = 0; j < t.features; j++) {
-      const d = add(variable("a", t.across - 1), int(t.across * j));
+      const d = add(variable("a", across - 1), int(across * j));
       if (d.min >= depth / 4) continue;
       const inside = d.max < depth / 4;
       e.open(inside ? "{" : `if (${indexText(d)} < ${depth / 4}u) {`);

@@ -2,15 +2,11 @@ import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import { writeAttentionBlock } from "./attention-block.ts";
-import { type BlockTile, blockBytes, side } from "./attention-block-parts.ts";
+import { blockBytes, side } from "./attention-block-parts.ts";
 import { gradOperands } from "./attention-grad.ts";
 import { writeGradBlock } from "./attention-grad-block.ts";
-import { rolesFit, writeGradRoles } from "./attention-grad-roles.ts";
 import { type Sizes, sizesOf } from "./attention-parts.ts";
 import type { Candidate } from "./candidate.ts";
-
-/** 128 invocations: twice as many values each would not leave registers for enough of them. */
-const tile: BlockTile = { across: 16, chunk: 32 };
 
 /** Workgroups that the tile must give to be taken without measurements, where no head is deeper than 64 and where one is. */
 const enough = { shallow: 160, deep: 96 };
@@ -27,7 +23,6 @@ export function blockAttention(region: Region, capabilities: Capabilities): Bloc
   const s = sizesOf(node);
   const forward = node.op === "attention" || node.op === "attentionStats";
   const [least, most] = [Math.min(s.depth, s.valueDepth), Math.max(s.depth, s.valueDepth)];
-  const roles = !forward && rolesFit(s, capabilities);
   const fits =
     unmasked(node, forward) &&
     least % 4 === 0 &&
@@ -35,15 +30,12 @@ export function blockAttention(region: Region, capabilities: Capabilities): Bloc
     most <= 128 &&
     (most > 64 ? least > 80 : least > 40) &&
     Math.min(s.rows, s.keys) >= side / 2 &&
-    (roles || blockBytes(s, tile) <= capabilities.limits.maxComputeWorkgroupStorageSize);
+    blockBytes <= capabilities.limits.maxComputeWorkgroupStorageSize;
   if (!fits) return undefined;
   const of = { attentionGradQuery: "attention_grad_query", attentionGradKeyValue: "attention_grad_key_value" }[node.op];
   return {
-    name: `${of ?? "attention"}_block_${side}x${side}${roles ? "_by2" : ""}`,
-    write: () =>
-      roles
-        ? writeGradRoles(region, capabilities)
-        : (forward ? writeAttentionBlock : writeGradBlock)(region, capabilities, tile),
+    name: `${of ?? "attention"}_block_${side}x${side}`,
+    write: () => (forward ? writeAttentionBlock : writeGradBlock)(region, capabilities),
     preferred: groupsOf(s, node.op !== "attentionGradKeyValue") >= (most > 64 ? enough.deep : enough.shallow),
   };
 }

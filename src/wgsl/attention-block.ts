@@ -4,9 +4,7 @@ import { scale, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import {
   type Block,
-  type BlockTile,
-  blockBytes,
-  declarationsOf,
+  blockKernel,
   declareSums,
   forOwn,
   forPairs,
@@ -29,12 +27,12 @@ import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
  * matrices is done: 8 × 8 (4 for deep heads) values an invocation, operands by chunks through workgroup memory. An online
  * softmax stands between them, its weights in workgroup memory.
  */
-export function writeAttentionBlock(region: Region, capabilities: Capabilities, tile: BlockTile): Kernel {
+export function writeAttentionBlock(region: Region, capabilities: Capabilities): Kernel {
   const frame = openFrame(region, capabilities);
   const { e } = frame;
   const s = sizesOf(region.anchors[0] as Node);
   const [q, k, v] = s.node.args as [Node, Node, Node];
-  const t = openBlock(frame, s, tile, true);
+  const t = openBlock(frame, s, true);
   const out = declareSums(e, "o", 4 * t.features);
   for (const h of halves) {
     e.line(`var top${h} = vec4<f32>(${hidden});`);
@@ -46,12 +44,12 @@ export function writeAttentionBlock(region: Region, capabilities: Capabilities, 
   const origin = scale(variable("step", Math.max(0, t.steps - 1)), side);
   const product = scoresBy(t, q, k, s.depth, origin);
   const weighted = weightedBy(t, v, s.valueDepth, origin);
-  const scores = declareSums(e, "s", 4 * t.quads);
+  const scores = declareSums(e, "s", 4);
   product.begin();
   product.run(scores);
   weighted.begin();
   const factor = e.literal(s.scale, "f32").text;
-  forPairs(t, (o, h) => e.line(`s${o}_${h} = s${o}_${h} * ${factor};`));
+  forPairs((o, h) => e.line(`s${o}_${h} = s${o}_${h} * ${factor};`));
   hidePairs(t, origin, (o, h, where) => e.line(`s${o}_${h} = select(s${o}_${h}, vec4<f32>(${hidden}), ${where});`));
   for (const h of halves) {
     const most = scores.map((x) => x[h]).reduce((a, b) => `max(${a}, ${b})`);
@@ -63,7 +61,7 @@ export function writeAttentionBlock(region: Region, capabilities: Capabilities, 
     e.line(`let keep${h} = exp(top${h} - most${h});`);
     e.line(`top${h} = most${h};`);
   }
-  forPairs(t, (o, h) =>
+  forPairs((o, h) =>
     e.line(`s${o}_${h} = select(exp(s${o}_${h} - most${h}), vec4<f32>(), s${o}_${h} <= vec4<f32>(${hidden}));`),
   );
   for (const h of halves) {
@@ -86,10 +84,8 @@ export function writeAttentionBlock(region: Region, capabilities: Capabilities, 
   storeFinished(t, [{ result: 0, depth: s.valueDepth, sums: out, value }], s.node.results ? lse : undefined);
   return closeFrame(frame, {
     variant: `attention_block_${side}x${side}`,
-    workgroupSize: [t.threads, 1, 1],
     groups: t.groups,
-    declarations: declarationsOf(s, tile),
-    workgroupBytes: blockBytes(s, tile),
+    ...blockKernel,
   });
 }
 

@@ -3,10 +3,9 @@ import type { Node } from "../ir/graph.ts";
 import { add, type Index, indexText, int, scale, variable } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import {
+  across,
   type Block,
-  type BlockTile,
-  blockBytes,
-  declarationsOf,
+  blockKernel,
   declareSums,
   type Finished,
   forOwn,
@@ -36,14 +35,14 @@ import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
  * walks over the keys, by key and value it owns keys and walks over the queries of every head of its group. Scores, gradients
  * of weights and both sums are products of matrices one after the other, with weights in workgroup memory between them.
  */
-export function writeGradBlock(region: Region, capabilities: Capabilities, tile: BlockTile): Kernel {
+export function writeGradBlock(region: Region, capabilities: Capabilities): Kernel {
   const frame = openFrame(region, capabilities);
   const { e } = frame;
   const s = sizesOf(region.anchors[0] as Node);
   const queries = s.node.op === "attentionGradQuery";
   const given = gradOperands(s.node);
   const { q, k, v, dout, rows } = given;
-  const t = openBlock(frame, s, tile, queries);
+  const t = openBlock(frame, s, queries);
   const factor = e.literal(s.scale, "f32").text;
   const changes = declareSums(e, "d", 4 * t.features);
   const sums = queries ? undefined : declareSums(e, "w", 4 * t.features);
@@ -58,26 +57,26 @@ export function writeGradBlock(region: Region, capabilities: Capabilities, tile:
   const gradients = scoresBy(t, queries ? dout : v, queries ? v : dout, s.valueDepth, origin);
   const changing = weightedBy(t, queries ? k : q, s.depth, origin);
   const adding = queries ? undefined : weightedBy(t, dout, s.valueDepth, origin);
-  const scores = declareSums(e, "s", 4 * t.quads);
+  const scores = declareSums(e, "s", 4);
   scoring.begin();
   // A product's first chunk comes during the one before it, where there are registers for it.
   if (queries) gradients.begin();
   scoring.run(scores);
+  if (!queries) gradients.begin();
   const [lse, delta] = pairsOf(t, rows, origin);
-  adding?.begin();
-  forPairs(t, (o, h) => e.line(`s${o}_${h} = exp(s${o}_${h} * ${factor} - ${lse(o, h)});`));
+  forPairs((o, h) => e.line(`s${o}_${h} = exp(s${o}_${h} * ${factor} - ${lse(o, h)});`));
   hidePairs(t, origin, (o, h, where) => e.line(`s${o}_${h} = select(s${o}_${h}, vec4<f32>(), ${where});`));
-  if (adding && sums) {
-    writeWeights(t, (o, h) => `s${o}_${h}`);
-    adding.run(sums);
-    gradients.begin();
-  }
-  const slopes = declareSums(e, "t", 4 * t.quads);
+  const slopes = declareSums(e, "t", 4);
   if (queries) changing.begin();
   gradients.run(slopes);
-  if (!queries) changing.begin();
+  if (adding && sums) {
+    adding.begin();
+    writeWeights(t, (o, h) => `s${o}_${h}`);
+    adding.run(sums);
+    changing.begin();
+  }
   // By key and value the weights are read back: registers are scarce.
-  const weight = (o: number, h: 0 | 1): string => (queries ? `s${o}_${h}` : weightAt(t, o, h));
+  const weight = (o: number, h: 0 | 1): string => (queries ? `s${o}_${h}` : weightAt(o, h));
   writeWeights(t, (o, h) => `${weight(o, h)} * (t${o}_${h} - ${delta(o, h)})`);
   changing.run(changes);
   e.close();
@@ -91,10 +90,8 @@ export function writeGradBlock(region: Region, capabilities: Capabilities, tile:
   for (const group of s.depth === s.valueDepth ? [results] : results.map((r) => [r])) storeFinished(t, group);
   return closeFrame(frame, {
     variant: `attention_grad_${queries ? "query" : "key_value"}_block_${side}x${side}`,
-    workgroupSize: [t.threads, 1, 1],
     groups: t.groups,
-    declarations: declarationsOf(s, tile),
-    workgroupBytes: blockBytes(s, tile),
+    ...blockKernel,
   });
 }
 
@@ -105,21 +102,15 @@ function pairsOf(t: Block, rows: Node, origin: Index): readonly [PairText, PairT
   const { s, queries, frame } = t;
   const { e } = frame;
   if (queries) return [(_, h) => `lse${h}`, (_, h) => `delta${h}`];
-  const quads = ([0, 1] as const).map((which) =>
-    Array.from({ length: t.quads }, (_, j) =>
-      e.let(
-        readQuad(e, otherAt(t, origin, j), s.rows, (r) => e.value(rows, pairAt(t.lead, which, r))),
-        4,
-        "f32",
-      ),
+  const [lse, delta] = ([0, 1] as const).map((which) =>
+    e.let(
+      readQuad(e, otherAt(origin), s.rows, (r) => e.value(rows, pairAt(t.lead, which, r))),
+      4,
+      "f32",
     ),
   );
   e.width = 1;
-  const text =
-    (which: 0 | 1): PairText =>
-    (o) =>
-      `vec4<f32>(${quads[which]?.[Math.floor(o / 4)]?.text}.${lanes[o % 4]})`;
-  return [text(0), text(1)];
+  return [(o) => `vec4<f32>(${lse?.text}.${lanes[o]})`, (o) => `vec4<f32>(${delta?.text}.${lanes[o]})`];
 }
 
 /** lse and delta of the own queries, which are stored too. */
@@ -144,7 +135,7 @@ function readRows(t: Block, { rows, dout, out }: ReturnType<typeof gradOperands>
       e.line(`delta${h} += vec4<f32>(${terms?.join(", ")});`);
     }
   };
-  overFeatures(frame, s.valueDepth, body, { from: "a", by: t.across });
+  overFeatures(frame, s.valueDepth, body, { from: "a", by: across });
   together(t, ["delta0", "delta1"], (a, b) => `${a} + ${b}`);
   forOwn(
     t,

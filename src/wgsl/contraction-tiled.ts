@@ -46,7 +46,7 @@ export function writeTiled(region: Region, capabilities: Capabilities, t: Tile):
     depth: t.k,
     depthLimit: p.k,
     beyond: count * depth > p.k && count > 1 && !fewer,
-    skewed: true,
+    skew: 2 as const,
     eager: t.eager ?? false,
     threads,
     dtype,

@@ -21,17 +21,15 @@ export interface Side {
   readonly depthLimit: number;
   /** Positions along the inner axis may lie beyond the end although it is whole tiles. */
   readonly beyond?: boolean;
-  /** Lines are padded by two vectors after each four of them: what `turned` stores at a time then lies in different banks. */
-  readonly skewed?: boolean;
+  /** Vectors of padding after each four lines. What `turned` stores at a time lies in different banks with 2 for a depth of 16, with 1 for 32. */
+  readonly skew?: 1 | 2;
+  /** Lines are not padded. */
+  readonly packed?: boolean;
   /** Loads stand in no branch: invocations without a share load the last one's. */
   readonly eager?: boolean;
   readonly threads: number;
-  /** The invocation's number among `threads`, as text: `lid` unless given. */
-  readonly lid?: string;
   /** Where in the array the tile begins, as text that ends with a plus sign. */
   readonly origin?: string;
-  /** A tile whose registers are this one's too, where it is brought in the same way: an invocation brings one of them. */
-  readonly like?: Staged;
 }
 
 /** One operand's tile in workgroup memory: inner-major, vectors of four along the outer axis, lines padded by one vector. */
@@ -43,8 +41,6 @@ export interface Staged {
   readonly skew: number;
   readonly vectors: number;
   readonly declaration: string;
-  /** Names of the registers that it goes through. */
-  readonly registers: readonly (readonly string[])[];
   /** Memory to registers. The inner position is a multiple of 4. */
   load(outer: Index, inner: Index): void;
   /** Registers to workgroup memory. */
@@ -80,24 +76,19 @@ export function stage(frame: Frame, s: Side): Staged {
   };
   const inner = along("inner");
   const path = along("outer").unit ? moved(e, s) : inner.unit && inner.aligned ? turned(e, s) : gathered(e, s);
-  const pitch = s.skewed ? s.size / 4 : (s.size + 4) / 4;
-  const skew = s.skewed ? 2 : 0;
+  const pitch = s.skew || s.packed ? s.size / 4 : (s.size + 4) / 4;
+  const skew = s.skew ?? 0;
   const vectors = pitch * s.depth + Math.floor(s.depth / 4) * skew;
   const vec = typeOf(s.dtype, 4);
-  const known = s.like?.registers.every((x) => x.length === path.registers) ? s.like.registers : [];
-  const taken: (readonly string[])[] = [];
-  const declared = (): readonly string[] =>
-    Array.from({ length: path.registers }, () => {
+  const make = (unit: Index) => {
+    const registers = Array.from({ length: path.registers }, () => {
       const name = e.fresh("r");
       e.line(`var ${name} = ${vec}();`);
       return name;
     });
-  const make = (unit: Index) => {
-    const registers = known[taken.length] ?? declared();
-    taken.push(registers);
     return { registers, outer: path.outer(unit), inner: path.inner(unit) };
   };
-  const eachSlot = slotsOf(e, path.units, s.threads, make, s.lid);
+  const eachSlot = slotsOf(e, path.units, s.threads, make);
   const at = (outer: Index, depth: Index): string =>
     `${s.name}[${s.origin ?? ""}${indexText(add(add(scale(depth, pitch), scale(div(depth, 4), skew)), outer))}]`;
   return {
@@ -106,7 +97,6 @@ export function stage(frame: Frame, s: Side): Staged {
     pitch,
     skew,
     vectors,
-    registers: taken,
     declaration: `var<workgroup> ${s.name}: array<${vec}, ${vectors}>;`,
     load(outer, depth) {
       eachSlot((slot) => path.load(slot.registers, add(outer, scale(slot.outer, 4)), add(depth, slot.inner)), s.eager);
@@ -126,10 +116,9 @@ export function slotsOf<T>(
   units: number,
   threads: number,
   make: (unit: Index) => T,
-  lid = "lid",
 ): (body: (slot: T) => void, anyway?: boolean) => void {
   const slots = Array.from({ length: Math.ceil(units / threads) }, (_, r) => {
-    const own = r === 0 ? lid : `${lid} + ${r * threads}u`;
+    const own = r === 0 ? "lid" : `lid + ${r * threads}u`;
     const guarded = (r + 1) * threads > units;
     // What does not depend on the step is read before the guard.
     const unit = e.index(e.fresh("unit"), units - 1, guarded ? `min(${own}, ${units - 1}u)` : own);
