@@ -2,7 +2,7 @@ import { tensorBytes } from "../base/dtype.ts";
 import type { Node } from "../ir/graph.ts";
 import { div, type Index, indexAlgebra, int, sub, variable } from "../ir/index-expr.ts";
 import { attentionKernels } from "../ir/ops/attention-type.ts";
-import { halvesBlock } from "../ir/ops/halves.ts";
+import { halvesBlock, wordAt } from "../ir/ops/halves.ts";
 import { windowAlignment } from "../ir/ops/memory.ts";
 import { rowOf } from "../ir/ops.ts";
 
@@ -161,7 +161,7 @@ const specialReads: Readonly<
   fromHalves: (n, index) => {
     const [words, exponents] = n.args as [Node, Node];
     return [
-      { arg: words, index },
+      { arg: words, index: wordAt(indexAlgebra, index[0] as Index, index[1] as Index) },
       { arg: exponents, index: index.map((e) => div(e, halvesBlock)) },
     ];
   },

@@ -1,18 +1,10 @@
 import type { Graph, GraphBuilder, Node } from "../ir/graph.ts";
-import { count } from "../ir/ndarray.ts";
 import { reshape } from "../ir/ops/composite-helpers.ts";
-import { halvesBlock } from "../ir/ops/halves.ts";
-import { rowOf } from "../ir/ops.ts";
+import { halvesBlock, matrixBelow } from "../ir/ops/halves.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
+import { canHalve, gainOfHalves, isPairProduct, sourceOf, timeToHalve, worthHalving } from "./halvable.ts";
 import { halvesAttrs } from "./halves-kernel.ts";
 import { replaceNodes } from "./rewrite.ts";
-
-/** Seconds that a product of f32 as halves takes less for each operation where both of its operands are stored as halves already. */
-const gainPerOperation = 2.4e-15;
-/** Larger matrices are not stored twice, whatever that gains. */
-const mostBytes = 2 ** 27;
-/** Seconds that it takes to store a matrix as halves: four bytes an element are read and written, and a dispatch has its price. */
-const timeOf = (x: Node): number => 7e-6 + (8 * count(x.type.shape as readonly number[])) / 3.6e12;
 
 export interface HalveOperandsOptions {
   /** How many times what it takes a copy must gain. */
@@ -29,20 +21,20 @@ export interface HalveOperandsOptions {
 export function halveOperands(
   graph: Graph,
   { software, features, limits }: Pick<Capabilities, "software" | "features" | "limits">,
-  { worth = 1.3, least = halvesBlock }: HalveOperandsOptions = {},
+  { worth = worthHalving, least = halvesBlock }: HalveOperandsOptions = {},
 ): Graph {
   if (software || !features.subgroupMatrix) return graph;
   const products: Halvable[] = [];
   /** Matrices whose rows some product adds up: sums of their columns ride with it. */
   const summed = new Set<Node>();
   for (const n of graph.nodes) {
-    if (n.op !== "matmul" || n.attrs.precision !== "f16x3" || n.args.some((a) => a.type.shape.length !== 2)) continue;
+    if (!isPairProduct(n)) continue;
     const [m, k] = (n.args[0] as Node).type.shape as [number, number];
     const columns = n.type.shape.at(-1) as number;
     if (Math.min(m, k, columns) < least || k % 4 !== 0) continue;
     const below = n.args.map(matrixBelow);
     if (!below.every(({ base }) => canHalve(base))) continue;
-    products.push({ bases: below.map(({ base }) => base), gain: 2 * m * k * columns * gainPerOperation });
+    products.push({ bases: below.map(({ base }) => base), gain: gainOfHalves(n, limits) });
     below.forEach(({ base, turned }, i) => {
       if (turned === (i === 0) && n.type.shape.length === 2) summed.add(sourceOf(base));
     });
@@ -50,7 +42,8 @@ export function halveOperands(
   const chosen = worthwhile(products, worth);
   if (chosen.size === 0) return graph;
   const sources = new Map([...chosen].map((x) => [sourceOf(x), x]));
-  const together = groupsOf(chosen, graph.inputs, limits.maxStorageBuffersPerShaderStage);
+  const room = limits.maxStorageBuffersPerShaderStage;
+  const together = withFirst(groupsOf(chosen, graph.inputs, room), graph, chosen, room);
   const made = new Map<Node, Node>();
   return replaceNodes(graph, (n, _, b, now) => {
     const halvesOf = (x: Node): Node => {
@@ -67,7 +60,7 @@ export function halveOperands(
           ),
         );
         group.forEach((y, i) => {
-          made.set(y, b.add("fromHalves", results.slice(2 * i, 2 * i + 2)));
+          made.set(y, b.add("fromHalves", results.slice(2 * i, 2 * i + 2), { shape: y.type.shape }));
         });
       }
       return made.get(x) as Node;
@@ -80,8 +73,7 @@ export function halveOperands(
       if (!base || !summed.has(sourceOf(x)) || !columns || axes.includes(axes.length)) return undefined;
       return [b.add("sum", [reshape(b, halvesOf(base), x.type.shape)], n.attrs)];
     }
-    if (n.op !== "matmul" || n.attrs.precision !== "f16x3" || n.args.some((a) => a.type.shape.length !== 2))
-      return undefined;
+    if (!isPairProduct(n)) return undefined;
     const bases = n.args.map((a) => matrixBelow(a).base);
     if (!bases.every((x) => chosen.has(x))) return undefined;
     const halved = n.args.map((a, i) => onTopOf(b, a, bases[i] as Node, halvesOf(bases[i] as Node)));
@@ -104,7 +96,7 @@ function worthwhile(products: readonly Halvable[], worth: number): ReadonlySet<N
       if (!bases.every((x) => chosen.has(x))) continue;
       for (const x of bases) gains.set(x, (gains.get(x) as number) + gain / 2);
     }
-    const shares = [...gains].map(([x, gain]) => ({ x, share: gain / timeOf(x) }));
+    const shares = [...gains].map(([x, gain]) => ({ x, share: gain / timeToHalve(x) }));
     const worst = shares.reduce((p, q) => (q.share < p.share ? q : p), {
       x: undefined as Node | undefined,
       share: worth,
@@ -127,41 +119,21 @@ function groupsOf(chosen: ReadonlySet<Node>, inputs: readonly Node[], limit: num
   return groups;
 }
 
-/** Views that leave elements in the blocks that share an exponent, or repeat the last ones. */
-function keepsBlocks({ op, attrs, type }: Node): boolean {
-  const all = (list: unknown, value: number): boolean => (list as readonly number[]).every((x) => x === value);
-  if (op === "transpose") return type.shape.length === 2;
-  if (op === "pad") return attrs.mode === "edge" && all(attrs.low, 0);
-  return op === "slice" && all(attrs.starts, 0) && all(attrs.steps, 1);
-}
-
-/** The matrix that an operand is by such views, and whether it is transposed. */
-function matrixBelow(operand: Node): { readonly base: Node; readonly turned: boolean } {
-  let base = operand;
-  let turned = false;
-  while (keepsBlocks(base) && (base.args[0] as Node).type.shape.length === 2) {
-    if (base.op === "transpose") turned = !turned;
-    base = base.args[0] as Node;
-  }
-  return { base, turned };
-}
-
-/** The node below reshapes. */
-function sourceOf(n: Node): Node {
-  let at = n;
-  while (at.op === "reshape") at = at.args[0] as Node;
-  return at;
+/** The first matrix that is computed joins inputs that change with every run: no product of what is stored as halves comes before it. */
+function withFirst(
+  groups: readonly (readonly Node[])[],
+  { nodes }: Graph,
+  chosen: ReadonlySet<Node>,
+  limit: number,
+): readonly (readonly Node[])[] {
+  const first = nodes.find((n) => chosen.has(n) && sourceOf(n).op !== "input");
+  const product = nodes.find((n) => isPairProduct(n) && n.args.every((a) => chosen.has(matrixBelow(a).base)));
+  const roleOf = (g: readonly Node[]): unknown => sourceOf(g[0] as Node).attrs.role;
+  const open = groups.find((g) => roleOf(g) !== "weight" && 3 * (g.length + 1) <= limit);
+  if (!first || !product || !open || nodes.indexOf(first) > nodes.indexOf(product)) return groups;
+  return groups.map((g) => (g === open ? [...g, first] : g));
 }
 
 /** What `from` was below `operand`, replaced. */
 const onTopOf = (b: GraphBuilder, operand: Node, from: Node, to: Node): Node =>
   operand === from ? to : b.add(operand.op, [onTopOf(b, operand.args[0] as Node, from, to)], operand.attrs);
-
-/** Whether a matrix is in memory anyway: views that move elements would have to be stored first. */
-const canHalve = (x: Node): boolean =>
-  (sourceOf(x).op === "window" || rowOf(sourceOf(x).op).kind !== "view") &&
-  x.op !== "fromHalves" &&
-  x.type.dtype === "f32" &&
-  4 * count(x.type.shape as readonly number[]) <= mostBytes &&
-  x.type.shape.length === 2 &&
-  (x.type.shape[1] as number) % 4 === 0;

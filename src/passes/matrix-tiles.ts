@@ -1,5 +1,5 @@
 import type { Capabilities } from "../manifest/manifest.ts";
-import type { Pace } from "./product-tiles.ts";
+import { type Pace, type ProductSize, quickest } from "./product-tiles.ts";
 
 /** A workgroup computes m × n elements, k at a time, and each of its subgroups rows × columns of them. */
 export interface MatrixTile {
@@ -24,6 +24,16 @@ export interface PairTile extends Omit<MatrixTile, "prefetch"> {
   readonly chunk: number;
 }
 
+/**
+ * Of f32 that is stored as pairs of halves. With `direct`, fragments of the left operand are loaded from where it is stored, along whose
+ * rows the sum must go; what is not is staged in workgroup memory. A chunk is a block's part of the sum.
+ */
+export interface StoredTile extends Omit<MatrixTile, "prefetch" | "looped" | "pad"> {
+  readonly direct: boolean;
+  /** The product of the upper halves comes first of the three. Which is quicker, was measured. */
+  readonly upperFirst?: boolean;
+}
+
 /** Lanes of the subgroups, and rows, columns and depth of the matrices that devices of this capability have. */
 export const lanes = 32;
 export const unit = 16;
@@ -46,8 +56,30 @@ export const pairTiles: readonly (PairTile & Pace)[] = [
   { m: 64, n: 64, k: 32, rows: 16, columns: 32, chunk: 256, tflops: 52.5, together: 2, alone: 1.55, ends: 88 },
 ];
 
+/**
+ * Tiles of f32 that is stored as halves. A multiprocessor runs two workgroups side by side where neither has more than 24 KiB of workgroup
+ * memory.
+ */
+export const storedTiles: readonly (StoredTile & Pace)[] = [
+  { ...{ m: 128, n: 64, k: 64, rows: 32, columns: 64, direct: true }, tflops: 110, together: 2, alone: 1.6, ends: 150 },
+  { ...{ m: 64, n: 64, k: 32, rows: 32, columns: 64, direct: true }, tflops: 93.7, together: 4, alone: 3.2, ends: 99 },
+  {
+    ...{ m: 128, n: 128, k: 32, rows: 32, columns: 64, direct: false, upperFirst: true },
+    ...{ tflops: 105.6, together: 1, alone: 1, ends: 200 },
+  },
+  {
+    ...{ m: 128, n: 64, k: 16, rows: 32, columns: 64, direct: false },
+    tflops: 94.4,
+    together: 2,
+    alone: 1.21,
+    ends: 95,
+  },
+];
+
 export const matrixName = (t: MatrixTile): string => `matrix_${t.m}x${t.n}x${t.k}`;
 export const pairName = (t: PairTile): string => `f16x3_${t.m}x${t.n}x${t.k}`;
+
+export const storedName = (t: StoredTile): string => `f16x3_${t.m}x${t.n}x${t.k}_${t.direct ? "direct" : "staged"}`;
 
 type Shape = Omit<MatrixTile, "prefetch">;
 
@@ -69,9 +101,23 @@ function stagedVectors(t: Shape): number {
 /** The most workgroup memory that a tile of halves takes, in bytes. */
 export const matrixBytes = (t: MatrixTile): number => 16 * Math.max(stagedVectors(t), stripVectors(t));
 
+/** Vectors from one line of a staged operand to the next, where lines are along its outer side, and where they are those of fragments. */
+export const linePitch = (size: number): number => size / 8 + 1;
+export const fragmentPitch = 3;
+
+/** Vectors of eight halves that one of the two tiles of a stored operand takes, whichever way it lies. */
+export const storedVectors = (size: number, depth: number, inner: boolean): number =>
+  inner ? (size / unit) * depth * fragmentPitch : depth * linePitch(size);
+
+/** The most workgroup memory that a tile of stored halves takes, in bytes. */
+export function storedBytes(t: StoredTile): number {
+  const side = (size: number): number => 2 * Math.max(storedVectors(size, t.k, true), storedVectors(size, t.k, false));
+  return 16 * Math.max((t.direct ? 0 : side(t.m)) + side(t.n), stripVectors(t));
+}
+
 /** Strips of 16 rows that go through workgroup memory at a time. */
-export function stripsAtOnce(t: PairTile): number {
-  const room = Math.floor((2 * stagedVectors(t)) / stripVectors(t));
+export function stripsAtOnce(t: Shape, staged = 2 * stagedVectors(t)): number {
+  const room = Math.floor(staged / stripVectors(t));
   return [4, 2, 1].find((n) => n <= room && (t.rows / unit) % n === 0) ?? 1;
 }
 
@@ -80,6 +126,14 @@ export const pairVectors = (t: PairTile): number => Math.max(2 * stagedVectors(t
 
 /** Workgroup memory of a tile of pairs in bytes, maxima of its subgroups included. */
 export const pairBytes = (t: PairTile): number => 16 * pairVectors(t) + 8 * subgroupsOf(t);
+
+/** Seconds that a product of f32 as halves takes by the quickest of its tiles. */
+export const timeOfPairs = (p: ProductSize, limits: Capabilities["limits"]): number | undefined =>
+  quickest(p, pairTiles, (t) => matrixFits(t, pairBytes(t), limits))?.time;
+
+/** The same for operands that are stored as halves; `inner` if the left one's rows go along the sum. */
+export const timeOfStored = (p: ProductSize, inner: boolean, limits: Capabilities["limits"]): number | undefined =>
+  quickest(p, storedTiles, (t) => t.direct === inner && matrixFits(t, storedBytes(t), limits))?.time;
 
 export const matrixFits = (t: Shape, bytes: number, limits: Capabilities["limits"]): boolean =>
   bytes <= limits.maxComputeWorkgroupStorageSize && matrixThreads(t) <= limits.maxComputeInvocationsPerWorkgroup;

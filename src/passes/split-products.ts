@@ -1,10 +1,12 @@
 import { type Graph, type GraphBuilder, type Node, usersOf } from "../ir/graph.ts";
 import { count } from "../ir/ndarray.ts";
 import { reshape } from "../ir/ops/composite-helpers.ts";
+import { halvesBlock, matrixBelow } from "../ir/ops/halves.ts";
 import { sliceAttrs } from "../ir/ops/view.ts";
 import { rowOf } from "../ir/ops.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { matrixBytes, matrixFits, matrixTiles, pairBytes, pairTiles } from "./matrix-tiles.ts";
+import { willHalve } from "./halvable.ts";
+import { matrixBytes, matrixFits, matrixTiles, timeOfPairs, timeOfStored } from "./matrix-tiles.ts";
 import { fitsLimits, type ProductSize, quickest, tiles, timeOfParts } from "./product-tiles.ts";
 import { replaceNodes } from "./rewrite.ts";
 
@@ -20,11 +22,13 @@ interface Depths {
 const depths: Depths = { unit: 32, least: 192, most: 12 };
 /** Subgroup matrices take up to 64 terms at a time; what it costs to begin a workgroup and to add parts up is in their times. */
 const matrixDepths: Depths = { unit: 64, least: 256, most: 12 };
+/** Of what is stored as halves, in blocks. */
+const storedDepths: Depths = { unit: halvesBlock, least: 256, most: 12 };
 /**
  * Whole, a gradient that is stored where an optimiser reads it may share a dispatch with the one of the product's other operand
  * (f16x3), and bias gradients are added up in passing (f32).
  */
-const packedWorth = { f32: 0.89, f16x3: 0.65 };
+const packedWorth = { f32: 0.89, f16x3: 0.65, stored: 0.89 };
 /** Seconds of a kernel that does nothing but add parts up, besides moving them. */
 const kernelTime = 5e-6;
 
@@ -51,23 +55,27 @@ export function splitProducts(
     const half = n.type.dtype === "f16" && features.subgroupMatrix;
     if (n.op !== "matmul" || !(half || n.type.dtype === "f32") || typeof n.attrs.parts === "number") return undefined;
     const quick = half || n.attrs.precision === "f16x3";
+    const stored = n.attrs.precision === "f16x3" && willHalve(n, limits);
+    const kind = stored ? "stored" : quick ? "f16x3" : "f32";
+    const inner = stored && !matrixBelow(n.args[0] as Node).turned;
     const feeds = feedsRow(n, users);
     const packed = !feeds && isPacked(n, users);
     if (packed && half) return undefined;
     const settings = {
       leastSide: 64,
-      worth: packed ? packedWorth[quick ? "f16x3" : "f32"] : 0.95,
-      ...(quick ? matrixDepths : depths),
+      worth: packed ? packedWorth[kind] : 0.95,
+      ...(stored ? storedDepths : quick ? matrixDepths : depths),
       ...options,
     };
     const timeOf = (p: ProductSize): number | undefined =>
-      (half
-        ? quickest(p, matrixTiles, (t) => matrixFits(t, matrixBytes(t), limits))
-        : quick
-          ? quickest(p, pairTiles, (t) => matrixFits(t, pairBytes(t), limits))
-          : quickest(p, tiles, (t) => fitsLimits(t, limits))
-      )?.time;
-    const timeOfAdding = feeds ? timeOfParts : packed && !quick ? timeOfHiddenPass : timeOfPass;
+      half
+        ? quickest(p, matrixTiles, (t) => matrixFits(t, matrixBytes(t), limits))?.time
+        : stored
+          ? timeOfStored(p, inner, limits)
+          : quick
+            ? timeOfPairs(p, limits)
+            : quickest(p, tiles, (t) => fitsLimits(t, limits))?.time;
+    const timeOfAdding = feeds ? timeOfParts : packed && (stored || !quick) ? timeOfHiddenPass : timeOfPass;
     const parts = partsByTime(n, timeOfAdding, settings, timeOf);
     if (!parts) return undefined;
     const operands = half ? args.map((a) => b.add("cast", [a], { dtype: "f32" })) : args;
@@ -92,7 +100,7 @@ type Adding = (p: ProductSize, parts: number) => number;
 /** By a kernel that does nothing else. */
 const timeOfPass: Adding = (p, parts) => timeOfParts(p, parts) + kernelTime + timeOfParts(p, 2 * parts);
 
-/** The same for gradients of weights in f32, which hide most of what writing their parts takes. Fitted from 768x768 to 768x3072. */
+/** The same for gradients of weights in f32, also of what is stored as halves, which hide most of what writing their parts takes. Fitted from 768x768 to 768x3072. */
 const timeOfHiddenPass: Adding = (p, parts) => {
   const bytes = (p.m * p.n * p.count * 4) / parts;
   return kernelTime + (bytes * parts) / 8e12 + (bytes * (parts + 1)) / 3.5e12;

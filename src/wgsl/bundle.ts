@@ -109,7 +109,8 @@ export function sharesOf({ workgroupSize, pieces, requires }: Kernel, size: numb
  */
 export const mayCover = (parts: readonly { readonly kernel: Kernel }[]): boolean =>
   parts.every(
-    ({ kernel: { pieces, wgsl } }) => pieces && wgsl.length <= shortText && !/\b(?:let|var) b\d+\b/.test(pieces.body),
+    ({ kernel: { pieces, wgsl } }) =>
+      pieces && wgsl.length <= shortText && !/\b(?:let|var) b\d+\b|\(&b\d+, /.test(pieces.body),
   );
 
 /** Parts one after the other that one text does. */

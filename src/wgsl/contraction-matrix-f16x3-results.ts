@@ -1,6 +1,6 @@
 import { add, div, type Index, indexText, int, mod, scale } from "../ir/index-expr.ts";
-import { lanes, type PairTile, resultPitch, stripsAtOnce, stripVectors, unit } from "../passes/matrix-tiles.ts";
-import { bias, top } from "./contraction-matrix-f16x3-scale.ts";
+import { halvesBias, halvesTop } from "../ir/ops/halves.ts";
+import { lanes, type MatrixTile, resultPitch, stripVectors, unit } from "../passes/matrix-tiles.ts";
 import type { Emitter } from "./emitter.ts";
 
 /** A subgroup's sums: matrices by name, and what was added to f32 sums in registers so far, by strip of 16 rows and turn. */
@@ -9,15 +9,23 @@ export interface PairResults {
   readonly acc: readonly (readonly string[])[];
   readonly kept: readonly (readonly string[])[];
   readonly sg: Index;
+  /** Strips that go through workgroup memory at a time. */
+  readonly slots: number;
 }
+
+type Shape = Omit<MatrixTile, "prefetch">;
 
 const zeroMatrix = `subgroup_matrix_result<f32, ${unit}, ${unit}>()`;
 
 /** Vectors of four that an invocation has of each strip. */
-const turnsOf = (t: PairTile): number => (unit * t.columns) / 4 / lanes;
+const turnsOf = (t: Shape): number => (unit * t.columns) / 4 / lanes;
 
 /** Declares the sums. Without chunks none are kept in registers. */
-export function pairResults(e: Emitter, t: PairTile, array: string, sg: Index, chunks: number): PairResults {
+export function pairResults(
+  e: Emitter,
+  t: Shape,
+  { array, sg, slots, chunks }: Pick<PairResults, "array" | "sg" | "slots"> & { readonly chunks: number },
+): PairResults {
   const declare = (count: number, prefix: string, value: string): readonly (readonly string[])[] =>
     Array.from({ length: t.rows / unit }, () =>
       Array.from({ length: count }, () => {
@@ -27,12 +35,12 @@ export function pairResults(e: Emitter, t: PairTile, array: string, sg: Index, c
       }),
     );
   const acc = declare(t.columns / unit, "acc", zeroMatrix);
-  return { array, acc, kept: chunks > 1 ? declare(turnsOf(t), "kept", "vec4<f32>()") : [], sg };
+  return { array, acc, kept: chunks > 1 ? declare(turnsOf(t), "kept", "vec4<f32>()") : [], sg, slots };
 }
 
 /** Adds the matrices to the sums in registers, and begins with them anew. Nobody may need what is staged any more. */
-export function keepPairs(e: Emitter, t: PairTile, r: PairResults): void {
-  const slots = stripsAtOnce(t);
+export function keepPairs(e: Emitter, t: Shape, r: PairResults): void {
+  const { slots } = r;
   writeUnscale(e);
   const own = e.index("own", lanes - 1, `lid % ${lanes}u`);
   for (let strip = 0; strip < r.kept.length; strip += slots) {
@@ -52,7 +60,7 @@ export function keepPairs(e: Emitter, t: PairTile, r: PairResults): void {
 /** Hands every four results to `finish`, by their row in the subgroup's and their place in it. */
 export function storePairs(
   e: Emitter,
-  t: PairTile,
+  t: Shape,
   r: PairResults,
   finish: (line: Index, quad: Index, value: string) => void,
 ): void {
@@ -81,21 +89,21 @@ export function storePairs(
 }
 
 /** Where the subgroup's strip in a slot begins. */
-const stripAt = (t: PairTile, sg: Index, slot: number): Index =>
+const stripAt = (t: Shape, sg: Index, slot: number): Index =>
   add(scale(sg, unit * resultPitch(t)), int(stripVectors(t) * slot));
 
-function storeStrip(e: Emitter, t: PairTile, r: PairResults, strip: number, slot: number): void {
+function storeStrip(e: Emitter, t: Shape, r: PairResults, strip: number, slot: number): void {
   r.acc[strip]?.forEach((name, j) => {
     const at = add(stripAt(t, r.sg, slot), int((j * unit) / 4));
     e.line(`subgroupMatrixStore<row_major>(&${r.array}, ${indexText(at)}, ${name}, ${resultPitch(t)}u);`);
   });
 }
 
-const readStrip = (t: PairTile, r: PairResults, slot: number, place: Index): string =>
+const readStrip = (t: Shape, r: PairResults, slot: number, place: Index): string =>
   `bitcast<vec4<f32>>(${r.array}[${indexText(add(stripAt(t, r.sg, slot), place))}])`;
 
 /** The row and the four in it of the vector `at` of a strip, and its place in workgroup memory. */
-function inStrip(t: PairTile, at: Index): { readonly line: Index; readonly quad: Index; readonly place: Index } {
+function inStrip(t: Shape, at: Index): { readonly line: Index; readonly quad: Index; readonly place: Index } {
   const perRow = t.columns / 4;
   const [line, quad] = [div(at, perRow), mod(at, perRow)];
   return { line, quad, place: add(scale(line, resultPitch(t)), quad) };
@@ -103,7 +111,9 @@ function inStrip(t: PairTile, at: Index): { readonly line: Index; readonly quad:
 
 /** What undoes the scales, in two factors that f32 has, whatever the exponents are. */
 function writeUnscale(e: Emitter): void {
-  e.line(`let power = i32(top_a + top_b) - ${2 * (bias + top - 1)};`);
+  e.line(`let power = i32(top_a + top_b) - ${2 * (halvesBias + halvesTop - 1)};`);
   e.line("let some = power / 2;");
-  e.line(`let unscale = bitcast<vec2<f32>>(vec2<u32>(vec2<i32>(some, power - some) + ${bias}) << vec2<u32>(23u));`);
+  e.line(
+    `let unscale = bitcast<vec2<f32>>(vec2<u32>(vec2<i32>(some, power - some) + ${halvesBias}) << vec2<u32>(23u));`,
+  );
 }

@@ -1,5 +1,4 @@
 import { add, div, type Index, indexText, int, mod, scale } from "../ir/index-expr.ts";
-import { isWords, storedHalves } from "./contraction-matrix-f16x3-stored.ts";
 import {
   clamp,
   clampDepth,
@@ -19,11 +18,6 @@ export interface StagedPair {
   /** Vectors of eight halves from one line to the next, and in one of the two tiles. */
   readonly pitch: number;
   readonly vectors: number;
-  /**
-   * Of an operand that is stored as halves: the text of the exponent that the tile at (outer, inner) is scaled for. Others are scaled when
-   * they are stored to workgroup memory.
-   */
-  readonly exponentAt?: (outer: Index, inner: Index) => string;
   /** Memory to registers. The inner position is a multiple of the depth. */
   load(outer: Index, inner: Index): void;
   /** The text of an expression of the largest magnitude in this invocation's registers. */
@@ -41,16 +35,13 @@ export interface StagedPair {
  * line, so that what neighbouring invocations load at a time is contiguous: the order of the depth in workgroup memory is another one,
  * the same for both operands, and so may be that of the outer axis (`quadOf`), unless lines are asked for `along` the inner one.
  */
-export function stagePairs(frame: Frame, given: MatrixSide, lines?: "outer" | "inner"): StagedPair {
+export function stagePairs(frame: Frame, s: MatrixSide, lines?: "outer" | "inner"): StagedPair {
   const { e } = frame;
-  const stored = storedHalves(frame, given);
-  const s = stored?.side ?? given;
   const along = lines ?? lineAxis(frame, s);
   const [line, count] = along === "inner" ? [s.depth, s.size] : [s.size, s.depth];
   const pitch = (line + s.pad) / 8;
   const perLine = line / 8;
   const vectors = pitch * count;
-  const zero = stored ? "vec4<u32>()" : "vec4<f32>()";
   /** Where vectors of four of the depth lie apart that neighbour each other in workgroup memory. */
   const apart = s.depth / 2;
   const half = s.size / 8;
@@ -58,7 +49,7 @@ export function stagePairs(frame: Frame, given: MatrixSide, lines?: "outer" | "i
   const eachSlot = slotsOf(e, perLine * count, s.threads, (unit) => {
     const registers = ["", ""].map(() => {
       const name = e.fresh("r");
-      e.line(`var ${name} = ${zero};`);
+      e.line(`var ${name} = vec4<f32>();`);
       return name;
     });
     const line = div(unit, perLine);
@@ -71,11 +62,10 @@ export function stagePairs(frame: Frame, given: MatrixSide, lines?: "outer" | "i
     pitch,
     vectors,
     quadOf,
-    ...(stored ? { exponentAt: stored.exponentAt } : {}),
     load(outer, inner) {
       eachSlot(({ registers, line: at, chunk }) => {
         registers.forEach((r, q) => {
-          const { text } =
+          const text =
             along === "inner"
               ? quadInside(frame, s, add(outer, at), add(inner, add(scale(chunk, 4), int(q * apart))))
               : quadOutside(
@@ -88,11 +78,11 @@ export function stagePairs(frame: Frame, given: MatrixSide, lines?: "outer" | "i
         });
       });
     },
-    peak: () => (stored ? "vec4<f32>()" : peakOf(all)),
+    peak: () => peakOf(all),
     store(name, base, by) {
       eachSlot(({ registers, line: at, chunk }) => {
         const place = add(scale(at, pitch), chunk);
-        const pairs = registers.map((r) => (stored ? [`${r}.xy`, `${r}.zw`] : pairOf(frame, `${r} * ${by}`)));
+        const pairs = registers.map((r) => pairOf(frame, `${r} * ${by}`));
         [0, 1].forEach((i) => {
           const value = `vec4<u32>(${pairs.map((p) => p[i]).join(", ")})`;
           e.line(`${name}[${indexText(add(place, int(base + i * vectors)))}] = ${value};`);
@@ -112,7 +102,7 @@ const depthOfLine = (line: Index, apart: number): Index =>
   add(add(scale(div(line, 8), 4), scale(div(mod(line, 8), 4), apart)), mod(line, 4));
 
 /** Four neighbours along the depth, zero beyond its end. */
-function quadInside(frame: Frame, s: MatrixSide, outer: Index, k: Index): Quad {
+function quadInside(frame: Frame, s: MatrixSide, outer: Index, k: Index): string {
   const { e } = frame;
   const quarter = div(k, 4);
   const at = clampDepth(e, s, quarter, Math.ceil(s.depthLimit / 4) - 1);
@@ -121,33 +111,22 @@ function quadInside(frame: Frame, s: MatrixSide, outer: Index, k: Index): Quad {
 }
 
 /** Four neighbours along the other axis, at one position of the depth. What lies beyond the operand counts as zero: it must not be its largest. */
-function quadOutside(frame: Frame, s: MatrixSide, outer: Index, k: Index): Quad {
+function quadOutside(frame: Frame, s: MatrixSide, outer: Index, k: Index): string {
   const { e } = frame;
   const quarter = div(outer, 4);
   const at = clamp(e, quarter, Math.ceil(s.limit / 4) - 1);
   const index = s.at(add(scale(at, 4), lane(4)), clampDepth(e, s, k, s.depthLimit - 1));
   const depth = whole(s) ? "" : `${indexText(k)} < ${s.depthLimit}u`;
   const value = masked(quadAt(frame, s, index), depth);
-  // Words of halves have no largest.
-  return s.limit % 4 === 0 || isWords(s.operand) ? value : masked(value, insideQuarter(quarter, s.limit));
+  return s.limit % 4 === 0 ? value : masked(value, insideQuarter(quarter, s.limit));
 }
 
-interface Quad {
-  readonly text: string;
-  readonly zero: string;
-}
+const masked = (text: string, inside: string): string => (inside ? `select(vec4<f32>(), ${text}, ${inside})` : text);
 
-const masked = ({ text, zero }: Quad, inside: string): Quad => ({
-  text: inside ? `select(${zero}, ${text}, ${inside})` : text,
-  zero,
-});
-
-/** Four neighbours, or the four words that hold them. */
-function quadAt({ e }: Frame, s: MatrixSide, index: readonly Index[]): Quad {
+function quadAt({ e }: Frame, s: MatrixSide, index: readonly Index[]): string {
   e.width = 4;
   const v = e.value(s.operand, index);
-  const type = `vec4<${v.dtype === "u32" ? "u32" : "f32"}>`;
-  return { text: v.width === 4 ? v.text : `${type}(${v.text})`, zero: `${type}()` };
+  return v.width === 4 ? v.text : `vec4<f32>(${v.text})`;
 }
 
 /** What is left of an f32's bits of 11 of its 24, and half of the last of these. */

@@ -1,6 +1,5 @@
 import type { Region } from "../fuse/region.ts";
-import { add, div, type Index, indexText, int, mod, scale, unravel, variable } from "../ir/index-expr.ts";
-import { halvesBlock } from "../ir/ops/halves.ts";
+import { add, div, type Index, indexText, int, mod, scale, unravel } from "../ir/index-expr.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import {
   lanes,
@@ -9,6 +8,7 @@ import {
   pairBytes,
   pairName,
   pairVectors,
+  stripsAtOnce,
   subgroupsOf,
   unit,
 } from "../passes/matrix-tiles.ts";
@@ -34,8 +34,7 @@ import { ridesOn } from "./riders.ts";
  * x = hi + lo, and hi hi + hi lo + lo hi is summed in f32 (Ootomo and Yokota, arXiv 2203.03341). Halves have few exponents: each
  * tile is multiplied by a power of two from its largest magnitude on its way into workgroup memory, the same one as long as
  * magnitudes do not grow; where they do, what was summed so far is multiplied by the ratio. Matrix units truncate where they add,
- * so every `chunk` terms their sums are added to f32 sums in registers. A product of an infinity is NaN. Operands that are stored as
- * halves (`halveOperands`) are staged as they lie, by the exponents of their blocks, which then are the chunks.
+ * so every `chunk` terms their sums are added to f32 sums in registers. A product of an infinity is NaN.
  */
 export function writePairs(region: Region, capabilities: Capabilities, t: PairTile): Kernel {
   const frame = openFrame(region, capabilities);
@@ -78,15 +77,10 @@ export function writePairs(region: Region, capabilities: Capabilities, t: PairTi
       return { ...s, sums: halfSums(frame, { ...s, array, depth: t.k, threads, quadOf: s.staged.quadOf, lower }) };
     });
   const steps = Math.ceil(depth / t.k);
-  const stored = sides.filter((s) => s.staged.exponentAt);
-  // Chunks of what is stored as halves are in one block each, wherever parts begin.
-  const block = [halvesBlock, halvesBlock / 2, halvesBlock / 4].find((n) => count === 1 || depth % n === 0) ?? t.k;
-  const inChunk = Math.max(1, Math.floor((stored.length > 0 ? block : t.chunk) / t.k));
+  const inChunk = Math.max(1, Math.floor(t.chunk / t.k));
   const chunks = Math.ceil(steps / inChunk);
-  const results = pairResults(e, t, array, sg, chunks);
+  const results = pairResults(e, t, { array, sg, chunks, slots: stripsAtOnce(t) });
 
-  /** What is stored as halves is scaled already. */
-  const scaled = stored.length === sides.length;
   const load = (step: Index): void => {
     for (const s of sides) s.staged.load(s.at, add(first, scale(step, t.k)));
   };
@@ -99,17 +93,12 @@ export function writePairs(region: Region, capabilities: Capabilities, t: PairTi
   declareExponents(e);
   e.open("{");
   load(int(0));
-  if (!scaled) {
-    writePeaks(e, [left, right]);
-    barrier();
-  }
+  writePeaks(e, [left, right]);
+  barrier();
   e.close();
   e.open(`for (var step = 0u; step < ${steps}u; step++) {`, ["step"]);
   const fresh = chunks > 1 ? `step % ${inChunk}u == 0u` : "step == 0u";
-  if (!scaled) writeScales(e, subgroups, fresh, results.acc.flat());
-  // In no branch, at whose end they would be waited for: only the end of a chunk needs them.
-  const now = add(first, scale(variable("step", steps - 1), t.k));
-  for (const s of stored) e.line(`top_${s.side} = ${s.staged.exponentAt?.(s.at, now)};`);
+  writeScales(e, subgroups, fresh, results.acc.flat());
   for (const s of sides) s.staged.store(array, s.base, `scale_${s.side}`);
   barrier();
   for (const r of riders) r.sums.add(`${r.base}u`);
@@ -130,7 +119,7 @@ export function writePairs(region: Region, capabilities: Capabilities, t: PairTi
     depth: t.k,
     looped: t.looped ?? false,
   });
-  if (steps > 1 && !scaled) within(next, () => writePeaks(e, [left, right]));
+  if (steps > 1) within(next, () => writePeaks(e, [left, right]));
   barrier();
   if (chunks > 1)
     within(`step % ${inChunk}u == ${inChunk - 1}u || step == ${steps - 1}u`, () => keepPairs(e, t, results));
@@ -150,10 +139,7 @@ export function writePairs(region: Region, capabilities: Capabilities, t: PairTi
     variant: pairName(t),
     workgroupSize: [threads, 1, 1],
     groups,
-    declarations: [
-      `var<workgroup> ${array}: array<vec4<u32>, ${pairVectors(t)}>;`,
-      ...(scaled ? [] : [peaksDeclaration(subgroups)]),
-    ],
+    declarations: [`var<workgroup> ${array}: array<vec4<u32>, ${pairVectors(t)}>;`, peaksDeclaration(subgroups)],
     workgroupBytes: pairBytes(t),
     subgroups: true,
     subgroupMatrix: true,

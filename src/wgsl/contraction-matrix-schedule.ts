@@ -1,13 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import {
-  type MatrixTile,
-  matrixBytes,
-  matrixFits,
-  matrixName,
-  matrixTiles,
-  type PairTile,
-} from "../passes/matrix-tiles.ts";
+import { type MatrixTile, matrixBytes, matrixFits, matrixName, matrixTiles } from "../passes/matrix-tiles.ts";
 import { type Pace, quickest } from "../passes/product-tiles.ts";
 import { type Candidate, distinct } from "./candidate.ts";
 import { productOf } from "./contraction.ts";
@@ -32,16 +25,18 @@ export function matrixCandidates(region: Region, capabilities: Capabilities): re
 }
 
 /** The tiles of a list that suit a contraction and the device's limits, the quickest by their times first. */
-export function tileCandidates<T extends (MatrixTile | PairTile) & Pace>(
+export function tileCandidates<T extends Omit<MatrixTile, "prefetch"> & Pace>(
   region: Region,
   { limits }: Capabilities,
   list: readonly T[],
   bytesOf: (t: T) => number,
   candidate: (t: T) => Candidate,
+  suits: (t: T) => boolean = () => true,
 ): readonly Candidate[] {
   const p = productOf(region);
   const fits = (t: T): boolean =>
     matrixFits(t, bytesOf(t), limits) &&
+    suits(t) &&
     (p.parts.count === 1 || p.parts.depth % t.k === 0) &&
     (["a", "b"] as const).every((side) => !ridesOn(region, side) || addsUp(t, side));
   const chosen = quickest({ m: p.m, n: p.n, depth: p.parts.depth, count: p.batches }, list, fits)?.tile;

@@ -11,10 +11,9 @@ import {
   isInt,
   mod,
   ravel,
-  scale,
   sub,
 } from "../ir/index-expr.ts";
-import { halvesBlock, halvesTop, largestExponent, leastExponent } from "../ir/ops/halves.ts";
+import { halvesBlock, largestExponent, leastExponent, lowerWords, unscaleText, wordAt } from "../ir/ops/halves.ts";
 import { rowOf } from "../ir/ops.ts";
 import { dynamicStarts } from "./dynamic-starts.ts";
 import type { Emitter, Value } from "./emitter.ts";
@@ -187,14 +186,14 @@ export const producers: Readonly<Record<string, Producer>> = {
     const [words, exponents] = node.args as [Node, Node];
     return e.perLane(index, ([i, j]) => {
       const [row, column] = [i as Index, j as Index];
-      const four = scale(div(column, 4), 4);
-      const [upper, lower] = [0, 2].map((k) => {
-        const word = e.value(words, [row, add(add(four, int(k)), div(mod(column, 4), 2))]);
+      const [high, wide, at] = wordAt(indexAlgebra, row, column) as [Index, Index, Index];
+      const [upper, lower] = [0, lowerWords].map((k) => {
+        const word = e.value(words, [high, wide, add(at, int(k))]);
         return `unpack2x16float(${word.text})[${indexText(mod(column, 2))}]`;
       });
       const exponent = e.value(exponents, [div(row, halvesBlock), div(column, halvesBlock)]);
       const kept = `clamp(${exponent.text}, ${leastExponent}u, ${largestExponent}u)`;
-      const text = `(${upper} + ${lower}) * bitcast<f32>((${kept} - ${halvesTop - 1}u) << 23u)`;
+      const text = `(${upper} + ${lower}) * ${unscaleText(kept)}`;
       return e.let(text, 1, "f32", e.depthOf([row, column]));
     });
   },

@@ -1,14 +1,18 @@
 import { describe, expect, test, vi } from "vitest";
+import type { Region } from "../../src/fuse/region.ts";
 import { compile, f32, matmul, type Program, sum } from "../../src/index.ts";
 import type { Graph } from "../../src/ir/graph.ts";
 import type { NDArray } from "../../src/ir/ndarray.ts";
 import { toHalves } from "../../src/ir/ops/halves.ts";
 import { parse } from "../../src/ir/parse.ts";
 import { halveOperands } from "../../src/passes/halve-operands.ts";
-import type { PairTile } from "../../src/passes/matrix-tiles.ts";
+import { type PairTile, type StoredTile, storedBytes, storedName } from "../../src/passes/matrix-tiles.ts";
 import { optimise } from "../../src/passes/pipeline.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
+import { productOf } from "../../src/wgsl/contraction.ts";
 import { writePairs } from "../../src/wgsl/contraction-matrix-f16x3.ts";
+import { storedOperands, writeStored } from "../../src/wgsl/contraction-matrix-f16x3-stored.ts";
+import type { Kernel } from "../../src/wgsl/kernel.ts";
 import { writeKernel } from "../../src/wgsl/write.ts";
 import { errorBounds, outside } from "../support/error-bounds.ts";
 import { sharedGpu } from "../support/gpu.ts";
@@ -26,49 +30,95 @@ const able = {
   features: { f16: false, subgroups: true, subgroupMatrix: true },
   limits: profiles.base.limits,
 };
-/** Compiles quickly: four subgroups of one matrix each. */
+/** Compile quickly: four subgroups of one matrix each. */
 const small: PairTile = { m: 32, n: 32, k: 32, rows: 16, columns: 16, chunk: 64 };
+const direct: StoredTile = { m: 32, n: 32, k: 32, rows: 16, columns: 16, direct: true };
+const staged: StoredTile = { ...direct, direct: false, upperFirst: true };
 const precision = "f16x3" as const;
 
 const halved = ({ graph }: Pick<Program, "graph">): Graph =>
-  halveOperands(optimise(graph), able, { worth: 0, least: 16 });
+  halveOperands(optimise(graph), able, { worth: Number.NEGATIVE_INFINITY, least: 16 });
 
-/** Runs a graph of one product, with kernels beside it; `sides` of its operands are staged as the halves that they are stored as. */
-async function run(graph: Graph, inputs: Readonly<Record<string, NDArray>>, sides: number) {
+/** Runs a graph of one product, with kernels beside it, by a tile of operands that are stored as halves or by one of others. */
+async function run(graph: Graph, inputs: Readonly<Record<string, NDArray>>, tile: StoredTile | PairTile) {
   const c = hardware(gpu());
+  const product = (r: Region): Kernel => {
+    expect(storedOperands(productOf(r)) !== undefined).toBe("direct" in tile);
+    return emulated("direct" in tile ? writeStored(r, c, tile) : writePairs(r, c, tile));
+  };
   const made = unplanned(graph, c, {
     fuse: "legal",
-    write: (r) => (r.family === "contraction" ? emulated(writePairs(r, c, small)) : writeKernel(r, c)),
+    write: (r) => (r.family === "contraction" ? product(r) : writeKernel(r, c)),
   });
-  const [product] = made.kernels.filter((k) => k.region.family === "contraction");
-  expect(product?.kernel.wgsl.match(/^ +top_[ab] = v\d+;$/gm)?.length ?? 0).toBe(sides);
-  expect(product?.kernel.wgsl.includes("peaks")).toBe(sides < 2);
+  const [kernel] = made.kernels.filter((k) => k.region.family === "contraction");
+  if ("direct" in tile) {
+    expect(kernel?.kernel.variant).toBe(storedName(tile));
+    expect(kernel?.kernel.wgsl.includes("held_b")).toBe(tile.direct);
+    expect(kernel?.kernel.requires.workgroupBytes).toBeLessThanOrEqual(storedBytes(tile));
+  }
   return runUnplanned(gpu(), made, inputs);
 }
 
 describe("products of operands that are stored as halves", () => {
-  const cases: Readonly<Record<string, Pick<Program, "graph">>> = {
-    "of several blocks, with sums of columns, the left one transposed": compile(
-      { a: f32(132, 36), b: f32(132, 40) },
-      ({ a, b }) => ({
+  const cases: Readonly<Record<string, readonly [StoredTile, Pick<Program, "graph">]>> = {
+    "of several blocks, with sums of columns, the left one transposed": [
+      staged,
+      compile({ a: f32(132, 36), b: f32(132, 40) }, ({ a, b }) => ({
         y: matmul(a, b, { transposeA: true, precision }),
         columns: sum(b, { axes: 0 }),
-      }),
-    ),
-    "the right one padded by its last row and turned, the left one cut, in parts that begin within a block": {
-      graph: parse(`graph(%a: f32[36, 256], %b: f32[37, 192]) {
-        %0 = slice(%a) {starts: [0, 0], steps: [1, 1], sizes: [36, 192]} : f32[36, 192]
-        %1 = pad(%b) {low: [0, 0], high: [3, 0], mode: "edge", value: 0} : f32[40, 192]
-        %2 = transpose(%1) {perm: [1, 0]} : f32[192, 40]
-        %3 = matmul(%0, %2) {parts: 3, depth: 64, precision: "f16x3"} : f32[3, 36, 40]
-        return y: %3
+      })),
+    ],
+    "of several blocks each way, the left one from where it is stored": [
+      direct,
+      compile({ a: f32(132, 140), b: f32(140, 132) }, ({ a, b }) => matmul(a, b, { precision })),
+    ],
+    "staged whichever way they lie": [
+      staged,
+      compile({ a: f32(20, 160), b: f32(36, 160) }, ({ a, b }) => matmul(a, b, { transposeB: true, precision })),
+    ],
+    "both transposed, with sums of the left one's columns, and one step": [
+      staged,
+      compile({ a: f32(20, 36), b: f32(40, 20) }, ({ a, b }) => ({
+        y: matmul(a, b, { transposeA: true, transposeB: true, precision }),
+        columns: sum(a, { axes: 0 }),
+      })),
+    ],
+    "the right one padded by its last row and turned, in parts that begin within a block": [
+      direct,
+      {
+        graph: parse(`graph(%a: f32[36, 192], %b: f32[37, 192]) {
+        %0 = pad(%b) {low: [0, 0], high: [3, 0], mode: "edge", value: 0} : f32[40, 192]
+        %1 = transpose(%0) {perm: [1, 0]} : f32[192, 40]
+        %2 = matmul(%a, %1) {parts: 3, depth: 64, precision: "f16x3"} : f32[3, 36, 40]
+        return y: %2
       }`),
-    },
+      },
+    ],
+    "the right one turned and padded by its last row, in parts of which the last one is shorter": [
+      direct,
+      {
+        graph: parse(`graph(%a: f32[36, 320], %b: f32[37, 320]) {
+        %0 = transpose(%b) {perm: [1, 0]} : f32[320, 37]
+        %1 = pad(%0) {low: [0, 0], high: [0, 3], mode: "edge", value: 0} : f32[320, 40]
+        %2 = matmul(%a, %1) {parts: 2, depth: 192, precision: "f16x3"} : f32[2, 36, 40]
+        return y: %2
+      }`),
+      },
+    ],
+    "in parts of which the last one ends beyond the last block": [
+      direct,
+      {
+        graph: parse(`graph(%a: f32[36, 128], %b: f32[128, 40]) {
+        %0 = matmul(%a, %b) {parts: 2, depth: 96, precision: "f16x3"} : f32[2, 36, 40]
+        return y: %0
+      }`),
+      },
+    ],
   };
-  test.for(Object.entries(cases))("%s", async ([name, program], { skip }) => {
+  test.for(Object.entries(cases))("%s", async ([name, [tile, program]], { skip }) => {
     skip(leftOut(name), leftOutWhy);
     const inputs = variantInputs(program.graph);
-    const got = await run(halved(program), inputs, 2);
+    const got = await run(halved(program), inputs, tile);
     for (const [output, bound] of Object.entries(errorBounds(program.graph, inputs))) {
       expect(outside(got[output] as NDArray, bound), output).toBeUndefined();
     }
@@ -83,12 +133,12 @@ describe("products of operands that are stored as halves", () => {
       b.data[i] = Math.fround(x * 2 ** Math.floor(i / 37 / 8));
     });
     const [words, exponents] = toHalves(inputs.a as NDArray);
-    const product = parse(`graph(%w: u32[20, 140], %e: u32[1, 2], %b: f32[140, 37]) {
-      %0 = fromHalves(%w, %e) : f32[20, 140]
+    const product = parse(`graph(%w: u32[1, 2, 16384], %e: u32[1, 2], %b: f32[140, 37]) {
+      %0 = fromHalves(%w, %e) {shape: [20, 140]} : f32[20, 140]
       %1 = matmul(%0, %b) {precision: "f16x3"} : f32[20, 37]
       return out: %1
     }`);
-    const got = await run(product, { w: words, e: exponents, b }, 1);
+    const got = await run(product, { w: words, e: exponents, b }, small);
     const bounds = errorBounds(graph, inputs);
     expect(outside(got.out as NDArray, bounds.out as (typeof bounds)[string])).toBeUndefined();
   });
@@ -110,7 +160,7 @@ describe("products of operands that are stored as halves", () => {
       ...{ dtype: "f32", shape },
       data: Float64Array.from(data),
     });
-    const got = await run(halved(program), { a: array(a, [rows, columns]), b: array(b, [columns, 16]) }, 2);
+    const got = await run(halved(program), { a: array(a, [rows, columns]), b: array(b, [columns, 16]) }, direct);
     const y = (got.out as NDArray).data;
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < 12; j++) {
@@ -129,8 +179,8 @@ describe("products of operands that are stored as halves", () => {
       data: Float64Array.from({ length: 9 * 132 }, (_, i) => Math.sin(i)),
     };
     const [words, exponents] = toHalves(x);
-    const graph = parse(`graph(%w: u32[9, 132], %e: u32[1, 2]) {
-      %0 = fromHalves(%w, %e) : f32[9, 132]
+    const graph = parse(`graph(%w: u32[1, 2, 16384], %e: u32[1, 2]) {
+      %0 = fromHalves(%w, %e) {shape: [9, 132]} : f32[9, 132]
       %1 = transpose(%0) {perm: [1, 0]} : f32[132, 9]
       %2 = neg(%0) : f32[9, 132]
       return turned: %1, negative: %2

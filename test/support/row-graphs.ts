@@ -98,7 +98,10 @@ const examples: Readonly<Record<string, readonly [args: string, attrs?: Attrs][]
   ]),
   cumSum: [["f32[2,5]", { axis: 1, exclusive: true, reverse: true }]],
   matmul: [["f32[2,1,3,4] f32[5,4,2]"], ["f32[3,4] f32[4,2]"]],
-  fromHalves: [["u32[3,8] u32[1,1]"], ["u32[130,132] u32[2,2]"]],
+  fromHalves: [
+    ["u32[1,1,16384] u32[1,1]", { shape: [3, 8] }],
+    ["u32[2,2,16384] u32[2,2]", { shape: [130, 132] }],
+  ],
   gather: [["f32[5,4] i32[2,3]", { axis: 0 }]],
   gatherElements: [["f32[3,4] i32[2,4]", { axis: 0 }]],
   gatherND: [["f32[2,3,4] i32[5,2]", { batchDims: 0 }]],

@@ -24,11 +24,20 @@ import type { Capabilities, KernelSpec } from "../../src/manifest/manifest.ts";
 import { linear, mlp, selfAttention } from "../../src/nn/index.ts";
 import { type Gpu, openDevice } from "../../src/node/runtime.ts";
 import { halfProducts } from "../../src/passes/half-products.ts";
-import { matrixThreads, pairBytes, pairTiles } from "../../src/passes/matrix-tiles.ts";
+import { halveOperands } from "../../src/passes/halve-operands.ts";
+import {
+  matrixThreads,
+  pairBytes,
+  pairTiles,
+  storedBytes,
+  storedName,
+  storedTiles,
+} from "../../src/passes/matrix-tiles.ts";
 import { optimise } from "../../src/passes/pipeline.ts";
 import { splitProducts } from "../../src/passes/split-products.ts";
 import { profiles } from "../../src/runtime/profiles.ts";
 import { writePairs } from "../../src/wgsl/contraction-matrix-f16x3.ts";
+import { writeStored } from "../../src/wgsl/contraction-matrix-f16x3-stored.ts";
 import { variantInputs } from "../support/variants.ts";
 import { kernelProblems } from "./limits.ts";
 
@@ -89,6 +98,41 @@ describe("kernels of f32 as halves compile, within the limits of their device", 
     });
   }
 
+  for (const t of storedTiles) {
+    test(storedName(t), async () => {
+      const gpu = await openDevice({ adapter: "null" });
+      opened.push(gpu);
+      expect(matrixThreads(t)).toBeLessThanOrEqual(h200.limits.maxComputeInvocationsPerWorkgroup);
+      expect(storedBytes(t)).toBeLessThanOrEqual(h200.limits.maxComputeWorkgroupStorageSize);
+      for (const [m, n, k] of [
+        [512, 768, 768],
+        [132, 136, 68],
+        [100, 36, 20],
+      ] as const) {
+        for (let form = 0; form < 8; form++) {
+          if ((form & 1) > 0 === t.direct) continue;
+          const graph = halveOperands(optimise(product(m, n, k, (form & 1) > 0, (form & 2) > 0, false).graph), h200, {
+            ...{ worth: Number.NEGATIVE_INFINITY, least: 16 },
+          });
+          const legal = legalise(graph, h200.limits.maxStorageBuffersPerShaderStage);
+          const region = fuse(legal, h200, "legal").regions.find((r) => r.family === "contraction") as Region;
+          const kernel = writeStored(region, h200, t);
+          const where = `${m}×${n}×${k}, form ${form}\n${kernel.wgsl}`;
+          gpu.device.pushErrorScope("validation");
+          const module = gpu.device.createShaderModule({ code: kernel.wgsl });
+          const messages = (await module.getCompilationInfo()).messages.filter((x) => x.type === "error");
+          expect([messages.map((x) => x.message), await gpu.device.popErrorScope()], where).toEqual([[], null]);
+          expect(kernelProblems({ ...kernel, key: "", label: "test", entryPoint: "main" } as KernelSpec, h200)).toEqual(
+            [],
+          );
+          expect(kernel.requires.workgroupBytes).toBeLessThanOrEqual(storedBytes(t));
+          const loads = [...kernel.wgsl.matchAll(/subgroup_matrix_left<f16, 16, 16>, (\w+)>\(&(\w+),/g)];
+          expect(new Set(loads.map((x) => x[2]))).toEqual(new Set([t.direct ? "b0" : "sh"]));
+        }
+      }
+    });
+  }
+
   test("places in workgroup memory are made of constants and the invocation's number alone", () => {
     const { wgsl } = writePairs(regionOf(product(512, 768, 768, true, false, true)), h200, pairTiles[0]!);
     const places = [...wgsl.matchAll(/\bsh\[([^\]]*)\]/g), ...wgsl.matchAll(/&sh, ([^;]*)\)/g)].map((m) => m[1]!);
@@ -122,7 +166,7 @@ describe("who asks for it, gets it where the device can", () => {
   test("a long product is divided until workgroups fill the device evenly", () => {
     const groupsOf = (program: Pick<Program, "graph">): readonly number[] =>
       compileGraph(program.graph, h200).report.kernels.flatMap((k) =>
-        k.variant.startsWith("f16x3_128x128x32") ? [k.workgroups[0] as number] : [],
+        /^f16x3_\d+x/.test(k.variant) ? [k.workgroups[0] as number] : [],
       );
     const long = compile({ x: f32(4096, 3072), w: f32(3072, 768) }, ({ x, w }) => layerNorm(matmul(x, w)), {
       precision: "f16x3",
