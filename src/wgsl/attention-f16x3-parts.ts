@@ -16,18 +16,17 @@ import {
 import { peaksDeclaration, writePeaks } from "./contraction-matrix-f16x3-scale.ts";
 import { type StagedPair, stagePairs } from "./contraction-matrix-f16x3-stage.ts";
 
-/** Others that a workgroup takes at a time: an invocation has 16 or 8 scores of its own position with them. */
-export const other = 32;
-
 /** A workgroup owns `own` positions, 16 of them a subgroup, or two subgroups that divide the work for these. */
 export interface PairAttention extends MatrixAttention {
   readonly each: 16;
-  readonly other: typeof other;
-  /** Others after which matrices are added to sums in registers: matrix units truncate where they add. A multiple of 32. */
+  readonly by?: 2;
+  /** With 32 an invocation has 16 or 8 scores of its own position with the others at hand; 16 are for gradients alone. */
+  readonly other: 16 | 32;
+  /** Others after which matrices are added to sums in registers: matrix units truncate where they add. A multiple of `other`. */
   readonly chunk: number;
 }
 
-export const pairAttention = (own: number, by: 1 | 2, chunk = 128): PairAttention => ({
+export const pairAttention = (own: number, by: 1 | 2, other: 16 | 32 = 32, chunk = 128): PairAttention => ({
   ...{ own, other, each: unit, chunk },
   ...(by === 2 ? { by } : {}),
 });
@@ -47,9 +46,6 @@ export const declarations = (t: PairAttention, vectors: number): readonly string
 /** Bytes of workgroup memory besides the tiles. */
 export const moreBytes = (t: PairAttention): number => extraBytes(t) + 8 * subgroupsOf(t);
 
-/** Which of the subgroups that share positions the invocation is in. */
-export const roleOf = ({ frame: { e } }: Walk): Index => e.index("role", 1, `lid / ${lanes}u % 2u`);
-
 /** Stages positions of an operand as pairs of halves, own ones or others; past the end the last one is repeated. */
 export function stageSide(w: Walk, operand: Node, depth: number, own: boolean, turned = false): StagedPair {
   const [size, limit, lead] = own ? [w.t.own, w.ownSize, w.ownLead] : [w.t.other, w.otherSize, w.otherLead];
@@ -65,6 +61,37 @@ export function stageSide(w: Walk, operand: Node, depth: number, own: boolean, t
   );
 }
 
+/** Features of two operands at the own positions that are staged at a time: as many as fit so many vectors. */
+export function ownPart(t: PairAttention, depth: number, vectors: number): number {
+  const all = widened(depth);
+  if (all !== depth) return all;
+  const parts = [all, 64].filter((p) => all % p === 0 && 2 * pairVectors(t.own, p) <= vectors);
+  return parts[0] ?? 32;
+}
+
+/** The own positions of an operand, in tiles of so many features: each has of both halves of the features what blocks of all of them have. */
+export function stageOwn(w: Walk, operand: Node, depth: number, part: number): StagedPair[] {
+  if (part === widened(depth)) return [stageSide(w, operand, depth, true)];
+  return Array.from({ length: depth / part }, (_, p) => {
+    const feature = (d: Index): Index => add(add(d, int((p * part) / 2)), scale(div(d, part / 2), (depth - part) / 2));
+    return stagePairs(
+      w.frame,
+      {
+        ...{ operand, size: w.t.own, depth: part, depthLimit: part, beyond: false, threads: threadsOf(w.t), pad: 8 },
+        limit: w.ownSize,
+        at: (r, d) => [...w.ownLead, r, feature(d)],
+      },
+      "inner",
+    );
+  });
+}
+
+/** An operand's tiles as one for {@link peaksOf}. */
+export const joined = (tiles: readonly StagedPair[]): StagedPair => ({
+  ...(tiles[0] as StagedPair),
+  peak: () => tiles.map((x) => x.peak()).reduce((a, b) => `max(${a}, ${b})`),
+});
+
 /** A position whose second and third bits are exchanged: the order in which weights of two subgroups come to lie. */
 const exchanged = (x: Index): Index =>
   add(add(scale(div(x, 16), 16), mod(x, 4)), add(scale(mod(div(x, 4), 2), 8), scale(mod(div(x, 8), 2), 4)));
@@ -74,7 +101,7 @@ export const featuresAt = (place: Index, depth: number): Index =>
   add(div(place, 2), scale(mod(place, 2), widened(depth) / 8));
 
 /** Largest magnitudes of the tiles in registers, to workgroup memory. */
-export function peaksOf({ frame: { e } }: Walk, sides: readonly [StagedPair, StagedPair]): void {
+export function peaksOf({ frame: { e } }: Walk, sides: readonly StagedPair[]): void {
   e.open("{");
   writePeaks(e, sides);
   e.close();
@@ -103,11 +130,11 @@ export interface PairBlocks {
   readonly lower: readonly string[];
 }
 
-/** The subgroup's own positions, of the tile that begins at `base`, as matrices in registers for good. */
-export function holdPairs(w: Walk, staged: StagedPair, base: Index, depth: number): PairBlocks {
+/** The subgroup's own positions, of a tile of so many features that begins at `base`, as matrices in registers for good. */
+export function holdPairs(w: Walk, staged: StagedPair, base: Index, features: number): PairBlocks {
   const { e } = w.frame;
   const hold = (from: number): string[] =>
-    Array.from({ length: widened(depth) / unit }, (_, d) => {
+    Array.from({ length: features / unit }, (_, d) => {
       const name = e.fresh("own");
       const at = add(add(staged.block(w.subgroupAt, d * unit), base), int(from));
       e.line(`let ${name} = ${loaded("left", "row_major", at, staged.pitch)};`);
@@ -180,7 +207,7 @@ export function addPairs(
   place: { readonly base: Index; readonly strip: Index; readonly first: Index },
 ): void {
   const { e } = w.frame;
-  for (let c = 0; c < other / unit; c++) {
+  for (let c = 0; c < w.t.other / unit; c++) {
     e.open("{");
     const at = blockAt(w, place.strip, int(c));
     e.line(`let x = ${loaded("left", "row_major", at, stripPitch(w.t))};`);

@@ -16,21 +16,29 @@ interface Division {
   readonly deepest: number;
   /** Workgroups that it must give the device to be taken without measurements before others are, f32 tiles among them. */
   readonly enough: number;
+  /** Is it for causal attention alone? Others have twice as much to do, for which larger ones are better. */
+  readonly causal?: true;
 }
 
 /** From large to small: large ones read less, small ones give more workgroups. */
 const divisions: Readonly<Record<string, readonly Division[]>> = {
   forward: [
+    { tile: pairAttention(128, 1), deepest: 64, enough: 1024 },
+    { tile: pairAttention(32, 1), deepest: 64, enough: 360, causal: true },
     { tile: pairAttention(128, 1), deepest: 64, enough: 90 },
     { tile: pairAttention(64, 2), deepest: 128, enough: 160 },
   ],
   attentionGradQuery: [
+    { tile: pairAttention(64, 2), deepest: 64, enough: 1024 },
+    { tile: pairAttention(32, 2, 16), deepest: 64, enough: 360, causal: true },
     { tile: pairAttention(64, 2), deepest: 64, enough: 300 },
-    { tile: pairAttention(32, 2), deepest: 128, enough: 256 },
+    { tile: pairAttention(16, 2), deepest: 64, enough: 360 },
+    { tile: pairAttention(32, 2, 16), deepest: 128, enough: 256 },
   ],
   attentionGradKeyValue: [
     { tile: pairAttention(64, 2), deepest: 64, enough: 300 },
-    { tile: pairAttention(32, 2), deepest: 128, enough: 100 },
+    { tile: pairAttention(32, 2), deepest: 64, enough: 100 },
+    { tile: pairAttention(32, 2, 16), deepest: 128, enough: 100 },
   ],
 };
 
@@ -63,12 +71,13 @@ export function pairAttentions(region: Region, capabilities: Capabilities): read
       bytes(s, tile) <= limits.maxComputeWorkgroupStorageSize &&
       threadsOf(tile) <= limits.maxComputeInvocationsPerWorkgroup,
   );
-  const candidates = usable.map(({ tile, enough }) => ({
+  const candidates = usable.map(({ tile, enough, causal }) => ({
     name: forward ? pairAttentionName(tile) : pairGradName(queries, tile),
     write: () => write(region, capabilities, tile),
-    preferred: groupsOf(s, tile, queries) >= enough,
+    preferred: groupsOf(s, tile, queries) >= enough && (s.causal || !causal),
   }));
-  return distinct(candidates) as readonly PairCandidate[];
+  // A tile may have several rows.
+  return distinct([...candidates.filter((c) => c.preferred), ...candidates]) as readonly PairCandidate[];
 }
 
 function groupsOf(s: Sizes, t: PairAttention, queries: boolean): number {

@@ -1,6 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
-import { add, div, type Index, int, mod, scale, variable } from "../ir/index-expr.ts";
+import { add, div, int, mod, scale, variable } from "../ir/index-expr.ts";
 import { leastExponent } from "../ir/ops/halves.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
 import {
@@ -19,7 +19,6 @@ import {
   peaksOf,
   type Rounds,
   rescaleSums,
-  roleOf,
   stageSide,
   widened,
 } from "./attention-f16x3-parts.ts";
@@ -39,17 +38,23 @@ import {
 } from "./attention-matrix-parts.ts";
 import { provideResult, type Sizes, sizesOf } from "./attention-parts.ts";
 import { scaleOf, unscaleOf } from "./contraction-matrix-f16x3-scale.ts";
-import { pairOf } from "./contraction-matrix-f16x3-stage.ts";
+import { pairOf, type StagedPair } from "./contraction-matrix-f16x3-stage.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 
 /** The maximum may rise by so much before sums are scaled again; weights are e^(score - maximum) 2^lift, at most 2^14. */
 const slack = 4;
 
-const vectorsOf = (s: Sizes, t: PairAttention): number =>
-  Math.max(
-    pairVectors(t.other, s.depth) + pairVectors(t.other, s.valueDepth) + stripVectors(t),
-    pairVectors(t.own, s.depth),
-  );
+/**
+ * Do keys and values take turns in one tile? Where more than one workgroup fits a multiprocessor then; with two subgroups for own
+ * positions NVIDIA's driver (580) made zeros of it at one size of several.
+ */
+const inTurns = (t: PairAttention): boolean => !t.by && t.own <= 64;
+
+const vectorsOf = (s: Sizes, t: PairAttention): number => {
+  const tiles = [s.depth, s.valueDepth].map((d) => pairVectors(t.other, d)) as [number, number];
+  const staged = inTurns(t) ? Math.max(...tiles) : tiles[0] + tiles[1];
+  return Math.max(staged + stripVectors(t), pairVectors(t.own, s.depth));
+};
 
 /** The workgroup memory that the forward kernel takes. */
 export const pairAttentionBytes = (s: Sizes, t: PairAttention): number => 16 * vectorsOf(s, t) + moreBytes(t);
@@ -67,7 +72,7 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   const [q, k, v] = s.node.args as [Node, Node, Node];
   const w = openWalk(frame, s, t, true);
   const by = t.by ?? 1;
-  const role = by === 2 ? roleOf(w) : int(0);
+  const { role } = w;
   const own = stageSide(w, q, s.depth, true);
   own.load(w.first, int(0));
   peaksOf(w, [own, own]);
@@ -75,12 +80,13 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   e.line(`let peak_q = ${exponentsOf(w)}.x;`);
   own.store("sh", 0, scaleOf("peak_q"));
   barrier(e);
-  const query = holdPairs(w, own, int(0), s.depth);
+  const query = holdPairs(w, own, int(0), widened(s.depth));
   barrier(e);
   const keys = stageSide(w, k, s.depth, false);
   const values = stageSide(w, v, s.valueDepth, false, by === 2);
-  const second = 2 * keys.vectors;
-  const strip = second + 2 * values.vectors;
+  const turns = inTurns(t);
+  const second = turns ? 0 : 2 * keys.vectors;
+  const strip = turns ? 2 * Math.max(keys.vectors, values.vectors) : second + 2 * values.vectors;
   const perRole = widened(s.valueDepth) / 16 / by;
   const sums = declareKept(w, perRole, 2 / by);
   const quads = quadsOfPairs(w, strip);
@@ -88,11 +94,8 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   e.line(`var top = ${lowest};`);
   e.line("var sum = 0.0f;");
   e.line(`var peak_v = ${leastExponent}u;`);
-  const load = (step: Index): void => {
-    keys.load(scale(step, t.other), int(0));
-    values.load(scale(step, t.other), int(0));
-  };
-  load(int(0));
+  keys.load(int(0), int(0));
+  values.load(int(0), int(0));
   peaksOf(w, [keys, values]);
   barrier(e);
   e.line(`let end = ${endOf(w)};`);
@@ -105,12 +108,22 @@ export function writeAttentionPairs(region: Region, capabilities: Capabilities, 
   lower(w, [sums.matrices], "exponents.y - peak_v");
   e.line("peak_v = exponents.y;");
   e.close();
+  const loadNext = (...sides: StagedPair[]): void =>
+    forNextStep(w, () => {
+      const at = scale(nextStep(w), t.other);
+      for (const side of sides) side.load(at, int(0));
+    });
+  const storeValues = (): void => values.store("sh", second, scaleOf("peak_v"));
   keys.store("sh", 0, scaleOf("exponents.x"));
-  values.store("sh", second, scaleOf("peak_v"));
+  if (!turns) storeValues();
   barrier(e);
-  forNextStep(w, () => load(nextStep(w)));
+  loadNext(...(turns ? [keys] : [keys, values]));
   pairScores(w, query, keys, { base: int(0), strip: int(strip), first: role, blocks: 2 / by });
   barrier(e);
+  if (turns) {
+    storeValues();
+    loadNext(values);
+  }
   e.line(`let unscale = query_unscale * ${unscaleOf("exponents.x")};`);
   quads.forEach((x, i) => {
     e.line(`var x${i} = bitcast<vec4<f32>>(${x.place}) * unscale;`);

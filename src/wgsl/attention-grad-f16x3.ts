@@ -10,16 +10,18 @@ import {
   exponentOf,
   exponentsOf,
   holdPairs,
+  joined,
   keepSums,
   keeps,
   lower,
   moreBytes,
+  ownPart,
   type PairAttention,
   pairScores,
   pairVectors,
   peaksOf,
   type Rounds,
-  roleOf,
+  stageOwn,
   stageSide,
   subgroupsOf,
   widened,
@@ -45,8 +47,10 @@ import { scaleOf, unscaleOf } from "./contraction-matrix-f16x3-scale.ts";
 import { pairOf, type StagedPair } from "./contraction-matrix-f16x3-stage.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 
+const walkVectors = (s: Sizes, t: PairAttention): number => 2 * (pairVectors(t.other, s.depth) + stripVectors(t));
+const partOf = (s: Sizes, t: PairAttention): number => ownPart(t, s.depth, walkVectors(s, t));
 const vectorsOf = (s: Sizes, t: PairAttention): number =>
-  2 * Math.max(pairVectors(t.other, s.depth) + stripVectors(t), pairVectors(t.own, s.depth));
+  Math.max(walkVectors(s, t), 2 * pairVectors(t.own, partOf(s, t)));
 
 /** The most workgroup memory that the kernels of the gradient take. */
 export const pairGradBytes = (s: Sizes, t: PairAttention): number =>
@@ -69,7 +73,7 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
   const given = gradOperands(s.node);
   const { q, k, v, dout } = given;
   const w = openWalk(frame, s, t, queries);
-  const role = roleOf(w);
+  const { role } = w;
   const [own, others] = queries
     ? ([
         [q, dout],
@@ -84,7 +88,7 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
   const second = 2 * x.vectors;
   const strip = 2 * second;
   const matrices = widened(s.depth) / 16;
-  const sums = declareKept(w, queries ? matrices / 2 : matrices, 2);
+  const sums = declareKept(w, queries ? matrices / 2 : matrices, t.other / 16);
   const rounds: Rounds = {
     ...{ strip: add(int(strip), scale(role, stripVectors(t))), first: int(0), filling: 1 },
     place: (i, count) => inStrip(w, `part % 2u * ${2 * count}u + role * ${stripVectors(t)}u + ${strip + i}u`),
@@ -119,7 +123,7 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
   pairs?.store();
   barrier(e);
   forNextStep(w, () => load(nextStep(w)));
-  pairScores(w, held, x, { base: scale(role, second), strip: rounds.strip, first: int(0), blocks: 2 });
+  pairScores(w, held, x, { base: scale(role, second), strip: rounds.strip, first: int(0), blocks: t.other / 16 });
   barrier(e);
   scoreGradients(w, strip, origin);
   barrier(e);
@@ -166,8 +170,8 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
           { result: 1, strips: strips.slice(1), value: (sum) => sum },
         ],
     placeOf(round, quad) {
-      const inLine = 4 * Math.min(2, sums.matrices.length - 2 * round);
-      return add(add(scale(div(quad, inLine), widened(s.depth) / 8), mod(quad, inLine)), int(round * 8));
+      const inLine = 4 * Math.min(sums.each, sums.matrices.length - sums.each * round);
+      return add(add(scale(div(quad, inLine), widened(s.depth) / 8), mod(quad, inLine)), int(round * 4 * sums.each));
     },
   });
   const vectors = vectorsOf(s, t);
@@ -190,35 +194,40 @@ export function writeGradPairs(region: Region, capabilities: Capabilities, t: Pa
 function holdOwn(w: Walk, own: readonly [Node, Node], role: Index): ReturnType<typeof holdPairs> {
   const { frame, s, first } = w;
   const { e } = frame;
-  const staged = own.map((n) => stageSide(w, n, s.depth, true)) as [StagedPair, StagedPair];
-  for (const side of staged) side.load(first, int(0));
-  peaksOf(w, staged);
+  const part = partOf(s, w.t as PairAttention);
+  const staged = own.map((n) => stageOwn(w, n, s.depth, part)) as [StagedPair[], StagedPair[]];
+  for (const tile of staged.flat()) tile.load(first, int(0));
+  peaksOf(w, staged.map(joined));
   barrier(e);
   e.line(`let own_tops = ${exponentsOf(w)};`);
-  const vectors = 2 * staged[0].vectors;
-  staged[0].store("sh", 0, scaleOf("own_tops.x"));
-  staged[1].store("sh", vectors, scaleOf("own_tops.y"));
-  barrier(e);
-  const held = holdPairs(w, staged[0], scale(role, vectors), s.depth);
-  barrier(e);
-  return held;
+  const [scores, changes] = staged;
+  const parts = scores.map((tile, p) => {
+    tile.store("sh", 0, scaleOf("own_tops.x"));
+    changes[p]?.store("sh", 2 * tile.vectors, scaleOf("own_tops.y"));
+    barrier(e);
+    const held = holdPairs(w, tile, scale(role, 2 * tile.vectors), part);
+    barrier(e);
+    return held;
+  });
+  return { upper: parts.flatMap((p) => p.upper), lower: parts.flatMap((p) => p.lower) };
 }
 
 const inStrip = ({ t }: Walk, at: string): string => `sh[row * ${stripPitch(t)}u + ${at}]`;
 
 /**
- * Of an invocation's eight positions p, the weights, 0 where hidden, and c, the gradients of the scores; the largest magnitude of these
+ * Of an invocation's eight or four positions p, the weights, 0 where hidden, and c, the gradients of the scores; the largest magnitude of these
  * in the subgroup goes to workgroup memory.
  */
 function scoreGradients(w: Walk, strip: number, origin: Index): void {
   const { frame, s, t, queries } = w;
   const { e } = frame;
-  const quads = [0, 1].map((i) => {
+  const count = t.other / 16;
+  const quads = Array.from({ length: count }, (_, i) => {
     const [lse, delta] = queries
       ? ["vec4<f32>(lse)", "vec4<f32>(delta)"]
-      : [`pairs[part * 2u + ${i}u]`, `pairs[part * 2u + ${t.other / 4 + i}u]`];
+      : [`pairs[part * ${count}u + ${i}u]`, `pairs[part * ${count}u + ${t.other / 4 + i}u]`];
     const [score, change] = [strip, strip + stripVectors(t)].map(
-      (from) => `bitcast<vec4<f32>>(${inStrip(w, `part * 2u + ${from + i}u`)})`,
+      (from) => `bitcast<vec4<f32>>(${inStrip(w, `part * ${count}u + ${from + i}u`)})`,
     );
     return { first: 4 * i, lse, delta, score, change };
   });
@@ -229,24 +238,40 @@ function scoreGradients(w: Walk, strip: number, origin: Index): void {
     // Not of a score and an lse in units of log 2: of huge ones the difference would be that of their roundings.
     e.line(`var p${i} = exp2((${x.score} * of_scores - ${x.lse}) * ${toBase2});`);
   });
-  hide(w, origin, quads, "part * 8u");
+  hide(w, origin, quads, `part * ${4 * count}u`);
   // Each factor by itself: their product may be less than f32 has.
   e.line(`let of_changes = vec2<f32>(${unscaleOf("own_tops.y")}, ${unscaleOf("tops.y")});`);
   quads.forEach((x, i) => {
     e.line(`let c${i} = p${i} * (${x.change} * of_changes.x * of_changes.y - ${x.delta});`);
   });
-  e.line("let crest = max(abs(c0), abs(c1));");
+  e.line(`let crest = ${quads.map((_, i) => `abs(c${i})`).reduce((a, b) => `max(${a}, ${b})`)};`);
   e.line("let highest = subgroupMax(bitcast<u32>(hmax(crest)));");
   e.line(`if (lid % ${lanes}u == 0u) { crests[lid / ${lanes}u] = highest; }`);
 }
 
-/** Writes the halves of an invocation's eight values, upper ones of a block of 16, then lower ones. */
+/**
+ * Writes the halves of an invocation's values, upper ones of a block of 16, then lower ones. Of two that have four values each one writes the
+ * upper and the other the lower ones of both.
+ */
 function writeHalves(w: Walk, strip: number, value: (i: number) => string): void {
-  const pairs = [0, 1].map((i) => pairOf(w.frame, value(i)));
-  [0, 1].forEach((lower) => {
-    const at = inStrip(w, `part / 2u * 4u + part % 2u + ${strip + 2 * lower}u`);
-    w.frame.e.line(`${at} = vec4<u32>(${pairs.map((p) => p[lower]).join(", ")});`);
-  });
+  const { e } = w.frame;
+  const write = (at: string, words: readonly string[]): void =>
+    e.line(`${inStrip(w, at)} = vec4<u32>(${words.join(", ")});`);
+  if (w.t.other > 16) {
+    const pairs = [0, 1].map((i) => pairOf(w.frame, value(i)));
+    [0, 1].forEach((lower) => {
+      write(
+        `part / 2u * 4u + part % 2u + ${strip + 2 * lower}u`,
+        pairs.map((p) => p[lower] as string),
+      );
+    });
+    return;
+  }
+  const [upper, lower] = pairOf(w.frame, value(0)).map((text) => e.let(text, 2, "u32").text) as [string, string];
+  const given = e.let(`subgroupShuffleXor(select(${lower}, ${upper}, part % 2u == 1u), 1u)`, 2, "u32").text;
+  const words = ["x", "y"].map((c) => `select(${upper}.${c}, ${given}.${c}, part % 2u == 1u)`);
+  const more = ["x", "y"].map((c) => `select(${given}.${c}, ${lower}.${c}, part % 2u == 1u)`);
+  write(`part / 2u + part % 2u * 2u + ${strip}u`, [...words, ...more]);
 }
 
 /** Adds the matrices to the sums in registers; what follows has scales of its own. */

@@ -11,9 +11,10 @@ import {
   barrier,
   declarationsOf,
   declareSums,
+  divisionName,
   extraBytes,
-  type Finished,
   forNextStep,
+  fromOf,
   holdOwn,
   log2e,
   type MatrixAttention,
@@ -22,10 +23,10 @@ import {
   type Quad,
   quadsOf,
   scaleSums,
+  scoresEach,
   scoresTo,
   sharing,
   stagePositions,
-  storeFinished,
   stripVectors,
   threadsOf,
   tileVectors,
@@ -33,8 +34,9 @@ import {
   type Walk,
   writeHalves,
 } from "./attention-matrix-parts.ts";
+import { type Finished, storeFinished } from "./attention-matrix-store.ts";
 import { overFeatures, type Sizes, sizesOf, storeAside, wide } from "./attention-parts.ts";
-import { halfOperand } from "./contraction-matrix-stage.ts";
+import { halfOperand, type StagedHalves } from "./contraction-matrix-stage.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 import { slotsOf } from "./stage.ts";
 
@@ -42,17 +44,22 @@ import { slotsOf } from "./stage.ts";
 export const lift = "0x1p14f";
 export const unlift = "0x1p-14f";
 
-const vectorsOf = (s: Sizes, t: MatrixAttention): number =>
-  Math.max(
-    tileVectors(t.other, s.depth) + tileVectors(t.other, s.valueDepth) + 2 * stripVectors(t),
-    tileVectors(t.own, Math.max(s.depth, s.valueDepth)),
-  );
+/**
+ * Vectors of workgroup memory, at most: by query the two operands take turns in one tile. Own positions come first, and the results of one
+ * depth last, together.
+ */
+const vectorsOf = (s: Sizes, t: MatrixAttention, queries: boolean): number => {
+  const tiles = [s.depth, s.valueDepth].map((d) => tileVectors(t.other, d)) as [number, number];
+  const staged = queries ? Math.max(...tiles) : tiles[0] + tiles[1];
+  const own = tileVectors(t.own, Math.max(s.depth, s.valueDepth));
+  return Math.max(staged + stripVectors(t), (queries ? 1 : 2) * stripVectors(t), own);
+};
 
 export const rowVectors = (t: MatrixAttention): number => t.other / 2;
 
 /** The most workgroup memory that the kernels of the gradient take. */
 export const matrixGradBytes = (s: Sizes, t: MatrixAttention): number =>
-  16 * (vectorsOf(s, t) + rowVectors(t)) + extraBytes(t);
+  16 * (vectorsOf(s, t, s.node.op === "attentionGradQuery") + rowVectors(t)) + extraBytes(t);
 
 /**
  * The gradient of attention of halves by subgroup matrices: by query a workgroup owns queries and walks over the keys, by key and
@@ -81,10 +88,11 @@ export function writeGradMatrix(region: Region, capabilities: Capabilities, t: M
   const depths = [s.depth, s.valueDepth];
   const held = own.map((n, i) => holdOwn(w, n as Node, depths[i] as number)) as [Blocks, Blocks];
   const [x, y] = others.map((n, i) => stagePositions(w, n as Node, depths[i] as number, false)) as [
-    ReturnType<typeof stagePositions>,
-    ReturnType<typeof stagePositions>,
+    StagedHalves,
+    StagedHalves,
   ];
-  const strips = [x.vectors + y.vectors, x.vectors + y.vectors + stripVectors(t)] as const;
+  const second = queries ? 0 : x.vectors;
+  const strip = queries ? Math.max(x.vectors, y.vectors) : x.vectors + y.vectors;
   const changes = declareSums(w, s.depth);
   const weighted = queries ? undefined : declareSums(w, s.valueDepth);
   const pairs = queries ? undefined : stageRows(w, given.rows);
@@ -94,37 +102,67 @@ export function writeGradMatrix(region: Region, capabilities: Capabilities, t: M
   if (w.grouped) e.open(`for (var h = 0u; h < ${s.group}u; h++) {`, ["h"]);
   e.line(`let end = ${queries ? endOf(w) : `${w.steps}u`};`);
   e.line(`var step = ${queries ? "0u" : startOf(w)};`);
-  const load = (step: Index): void => {
-    x.load(scale(step, t.other), int(0));
-    y.load(scale(step, t.other), int(0));
-    pairs?.load(scale(step, t.other));
+  const load = (step: Index, sides: readonly StagedHalves[]): void => {
+    for (const side of sides) side.load(scale(step, t.other), int(0));
+    if (sides.includes(x)) pairs?.load(scale(step, t.other));
   };
-  load(e.index("start", Math.max(0, w.steps - 1), `min(step, ${Math.max(0, w.steps - 1)}u)`));
+  const loadNext = (...sides: StagedHalves[]): void => forNextStep(w, () => load(nextStep(w), sides));
+  load(e.index("start", Math.max(0, w.steps - 1), `min(step, ${Math.max(0, w.steps - 1)}u)`), [x, y]);
   e.open("for (; step < end; step++) {", ["step"]);
   const origin = scale(variable("step", Math.max(0, w.steps - 1)), t.other);
-  x.store("sh", 0);
-  y.store("sh", x.vectors);
-  pairs?.store();
+  const quads = quadsOf(w).flat();
+  const perBlock = scoresEach(t) / 4;
+  quads.forEach((_, i) => {
+    e.line(`var g${i} = vec4<f32>();`);
+  });
+  const readGiven = (): void =>
+    quads.forEach((q, i) => {
+      e.line(`g${i} = bitcast<vec4<f32>>(${q.place(strip)});`);
+    });
+  // The gradients of the weights leave the strip for registers before the scores come to it.
+  if (queries) {
+    y.store("sh", 0);
+    barrier(e);
+    loadNext(y);
+    scoresTo(w, strip, held[1], y, 0);
+    barrier(e);
+    x.store("sh", 0);
+    readGiven();
+    barrier(e);
+    loadNext(x);
+    scoresTo(w, strip, held[0], x, 0);
+  } else {
+    x.store("sh", 0);
+    y.store("sh", second);
+    pairs?.store();
+    barrier(e);
+    loadNext(x, y);
+    scoresTo(w, strip, held[1], y, second);
+    barrier(e);
+    scoresTo(w, strip, held[0], x, 0, () => {
+      readGiven();
+      barrier(e);
+    });
+  }
   barrier(e);
-  forNextStep(w, () => load(nextStep(w)));
-  scoresTo(w, strips[0], held[0], x, 0);
-  scoresTo(w, strips[1], held[1], y, x.vectors);
-  barrier(e);
-  scoreGradients(w, strips, origin);
-  if (weighted) writeHalves(w, strips[0], (b, i) => `p${b * 4 + i} * ${lift}`);
-  const write = (): void => writeHalves(w, strips[1], (b, i) => `c${b * 4 + i} * grow`);
+  scoreGradients(w, strip, origin);
+  const write = (): void => {
+    if (weighted) writeHalves(w, strip, (b, i) => `p${b * perBlock + i} * ${lift}`, true);
+    writeHalves(w, strip, (b, i) => `c${b * perBlock + i} * grow`);
+  };
+  if (perBlock < 4) barrier(e);
   write();
   e.open("if (workgroupUniformLoad(&rise) == 1u) {");
-  const most = together(w, "most", (a, b) => `max(${a}, ${b})`);
+  const highest = together(w, "most", (a, b) => `max(${a}, ${b})`);
   if (sharing(t) === 1) barrier(e);
   e.line("if (lid == 0u) { atomicStore(&rise, 0u); }");
-  raise(w, most);
-  scaleSums(w, changes, strips[1], "keep");
+  raise(w, highest);
+  scaleSums(w, changes, strip, "keep");
   write();
   barrier(e);
   e.close();
-  addWeighted(w, changes, strips[1], x, 0);
-  if (weighted) addWeighted(w, weighted, strips[0], y, x.vectors);
+  addWeighted(w, changes, strip, x, 0);
+  if (weighted) addWeighted(w, weighted, strip, y, second, true);
   barrier(e);
   e.close();
   if (w.grouped) e.close();
@@ -133,20 +171,21 @@ export function writeGradMatrix(region: Region, capabilities: Capabilities, t: M
   e.line("if (part == 0u) { edge[row * 2u] = select(1.0f / grow, 0.0f, grow == 0.0f); }");
   const results: Finished[] = [
     {
-      ...{ result: 0, depth: s.depth, sums: changes, strip: strips[0] },
+      ...{ result: 0, depth: s.depth, sums: changes, strip: 0 },
       value: (sum, edge) => `${sum} * ${edge}.x * ${factor}`,
     },
   ];
   if (weighted) {
-    const rest = { depth: s.valueDepth, sums: weighted, strip: strips[1] };
+    const rest = { depth: s.valueDepth, sums: weighted, strip: stripVectors(t) };
     results.push({ ...rest, result: 1, value: (sum) => `${sum} * ${unlift}` });
   }
   // Results of one depth are there together, for what is computed from both.
   const groups = s.depth === s.valueDepth ? [results] : results.map((r) => [r]);
   for (const group of groups) storeFinished(w, group);
-  const vectors = Math.max(strips[1] + stripVectors(t), tileVectors(t.own, Math.max(s.depth, s.valueDepth)));
+  const ownVectors = tileVectors(t.own, Math.max(...depths));
+  const vectors = Math.max(strip + stripVectors(t), results.length * stripVectors(t), ownVectors);
   return closeFrame(frame, {
-    variant: `attention_grad_${queries ? "query" : "key_value"}_matrix_${t.own}x${t.other}`,
+    variant: `attention_grad_${queries ? "query" : "key_value"}_${divisionName(t)}`,
     workgroupSize: [threadsOf(t), 1, 1],
     groups: w.groups,
     declarations: [
@@ -218,16 +257,19 @@ export function stageRows(w: Walk, rows: Node, natural = false): { load(origin: 
   };
 }
 
-/** p: weights, 0 where hidden; c: gradients of the scores; `most`, the largest magnitude of these, asks for a scale where the last does not do. */
-function scoreGradients(w: Walk, [scores, gradients]: readonly [number, number], origin: Index): void {
+/**
+ * p: weights, 0 where hidden, of the scores in a strip; c: gradients of the scores, of those of the weights in g; `most`, the largest
+ * magnitude of these, asks for a scale where the last does not do.
+ */
+function scoreGradients(w: Walk, strip: number, origin: Index): void {
   const { frame, s, t, queries } = w;
   const { e } = frame;
   const factor = e.literal(s.scale * log2e, "f32").text;
-  const quads = quadsOf(w);
+  const vectors = scoresEach(t) / 4;
   const each = sharing(t);
-  const flat = quads.flatMap((block, b) =>
+  const flat = quadsOf(w).flatMap((block, b) =>
     block.map((x, i) => {
-      const pair = `part * 4u + ${b * each * 4 + i}u`;
+      const pair = `part * ${vectors}u + ${b * each * vectors + i}u`;
       const [lse, delta] = queries
         ? ["vec4<f32>(lse)", "vec4<f32>(delta)"]
         : [`pairs[${pair}]`, `pairs[${pair} + ${t.other / 4}u]`];
@@ -235,11 +277,11 @@ function scoreGradients(w: Walk, [scores, gradients]: readonly [number, number],
     }),
   );
   flat.forEach((x, i) => {
-    e.line(`var p${i} = exp2(bitcast<vec4<f32>>(${x.place(scores)}) * ${factor} - ${x.lse});`);
+    e.line(`var p${i} = exp2(bitcast<vec4<f32>>(${x.place(strip)}) * ${factor} - ${x.lse});`);
   });
-  hide(w, origin, flat, "part * 16u");
+  hide(w, origin, flat, fromOf(w));
   flat.forEach((x, i) => {
-    e.line(`let c${i} = p${i} * (bitcast<vec4<f32>>(${x.place(gradients)}) - ${x.delta});`);
+    e.line(`let c${i} = p${i} * (g${i} - ${x.delta});`);
   });
   const largest = flat.map((_, i) => `abs(c${i})`).reduce((a, b) => `max(${a}, ${b})`);
   e.line(`let most = hmax(${largest});`);

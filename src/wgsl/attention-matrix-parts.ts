@@ -12,9 +12,9 @@ import {
   unravel,
   variable,
 } from "../ir/index-expr.ts";
-import { keyHeads, provideResult, type Sizes, storeAside, storeAt } from "./attention-parts.ts";
+import { keyHeads, type Sizes } from "./attention-parts.ts";
 import { halves, type StagedHalves, stageHalves } from "./contraction-matrix-stage.ts";
-import { type Emitter, lane } from "./emitter.ts";
+import type { Emitter } from "./emitter.ts";
 import type { Frame } from "./kernel.ts";
 
 /** A workgroup owns positions of one axis, `each` of them a subgroup, and takes `other` positions of the other axis at a time. */
@@ -22,8 +22,8 @@ export interface MatrixAttention {
   readonly own: number;
   readonly other: number;
   readonly each: 16 | 32;
-  /** Subgroups that share the same own positions. Default 1. */
-  readonly by?: 2;
+  /** Subgroups that share the same own positions: they divide the others between them, and the features. Default 1. */
+  readonly by?: 2 | 4;
 }
 
 export const unit = 16;
@@ -31,6 +31,8 @@ export const lanes = 32;
 export const log2e = Math.LOG2E;
 export const padded = (depth: number): number => Math.ceil(depth / unit) * unit;
 export const threadsOf = (t: MatrixAttention): number => (t.own / t.each) * lanes * (t.by ?? 1);
+export const divisionName = (t: MatrixAttention): string =>
+  `matrix_${t.own}x${t.other}${t.each > unit ? `_each${t.each}` : ""}${t.by ? `_by${t.by}` : ""}`;
 /** Invocations that share an own position. */
 export const sharing = (t: MatrixAttention): number => (lanes / t.each) * (t.by ?? 1);
 /** Vectors from one line of scores to the next: lines of eight positions lie in different banks. */
@@ -40,6 +42,8 @@ export const stripVectors = (t: MatrixAttention): number => t.own * stripPitch(t
 /** Vectors of staged halves, whichever way their operand lies. */
 export const tileVectors = (positions: number, depth: number): number =>
   Math.max(positions * (padded(depth) + 8), padded(depth) * (positions + 8)) / 8;
+/** Scores of an own position that neighbour each other in one invocation. */
+export const scoresEach = (t: MatrixAttention): number => Math.min(unit, t.other / sharing(t));
 
 /** What the three kernels have in common: which positions a workgroup owns, and its walk over the others. */
 export interface Walk {
@@ -60,8 +64,9 @@ export interface Walk {
   readonly subgroupAt: Index;
   readonly row: Index;
   readonly at: Index;
-  /** Which of the invocations that share a position this is. */
+  /** Which of the invocations that share a position this is, and which of the subgroups. */
   readonly part: Index;
+  readonly role: Index;
   readonly steps: number;
   readonly grouped: boolean;
 }
@@ -81,17 +86,25 @@ export function openWalk(frame: Frame, s: Sizes, t: MatrixAttention, queries: bo
   const lead = grouped
     ? ownLead.map((x, i) => (i === ownLead.length - 1 ? add(scale(x, s.group), variable("h", s.group - 1)) : x))
     : ownLead;
+  const by = t.by ?? 1;
+  const across = lanes / t.each;
+  const inSubgroup = across > 1 ? `lid % ${lanes}u / ${across}u` : `lid % ${lanes}u`;
   const row = e.index(
     "row",
     t.own - 1,
-    t.by ? `lid / ${2 * lanes}u * ${unit}u + lid % ${lanes}u / 2u` : `lid / ${sharing(t)}u`,
+    by > 1 ? `lid / ${by * lanes}u * ${t.each}u + ${inSubgroup}` : `lid / ${sharing(t)}u`,
   );
   return {
     ...{ frame, s, t, queries, groups: blocks * all, ownLead, lead, ownSize, otherSize, first, row, grouped },
     otherLead: queries ? keyHeads(s, lead) : lead,
-    subgroupAt: scale(e.index("sg", t.own / t.each - 1, `lid / ${lanes * (t.by ?? 1)}u`), t.each),
+    subgroupAt: scale(e.index("sg", t.own / t.each - 1, `lid / ${lanes * by}u`), t.each),
     at: add(first, row),
-    part: e.index("part", sharing(t) - 1, t.by ? `lid % 2u + lid / ${lanes}u % 2u * 2u` : `lid % ${sharing(t)}u`),
+    part: e.index(
+      "part",
+      sharing(t) - 1,
+      by > 1 ? `lid % ${across}u + lid / ${lanes}u % ${by}u * ${across}u` : `lid % ${sharing(t)}u`,
+    ),
+    role: by > 1 ? e.index("role", by - 1, `lid / ${lanes}u % ${by}u`) : int(0),
     steps: Math.ceil(otherSize / t.other),
   };
 }
@@ -118,10 +131,11 @@ function loadBlock(
   kind: "left" | "right",
   s: StagedHalves,
   base: number,
-  { position, feature, turned = false }: { position: Index; feature: number; turned?: boolean },
+  { position, feature, turned = false }: { position: Index; feature: Index; turned?: boolean },
 ): string {
   const major = (s.along === "inner") !== turned ? "row_major" : "col_major";
-  const at = indexText(add(s.block(position, feature), int(base)));
+  const perFeatures = s.along === "inner" ? unit / 8 : unit * s.pitch;
+  const at = indexText(add(add(s.block(position, 0), scale(feature, perFeatures)), int(base)));
   return `subgroupMatrixLoad<subgroup_matrix_${kind}<f16, ${unit}, ${unit}>, ${major}>(&sh, ${at}, ${s.pitch}u)`;
 }
 
@@ -141,7 +155,7 @@ export function holdOwn(w: Walk, operand: Node, depth: number): Blocks {
     Array.from({ length: padded(depth) / unit }, (_, d) => {
       const name = e.fresh("own");
       const position = add(w.subgroupAt, int(i * unit));
-      e.line(`let ${name} = ${loadBlock("left", staged, 0, { position, feature: d * unit })};`);
+      e.line(`let ${name} = ${loadBlock("left", staged, 0, { position, feature: int(d) })};`);
       return name;
     }),
   );
@@ -149,36 +163,51 @@ export function holdOwn(w: Walk, operand: Node, depth: number): Blocks {
   return held;
 }
 
-/** Sums in f32: one for each own position and feature. */
+/** Sums in f32: one for each own position and feature. Subgroups that share positions have every `by`-th block of features each. */
 export const declareSums = ({ frame: { e }, t }: Walk, depth: number): Blocks =>
   Array.from({ length: t.each / unit }, () =>
-    Array.from({ length: padded(depth) / unit }, () => {
+    Array.from({ length: padded(depth) / unit / (t.by ?? 1) }, () => {
       const name = e.fresh("acc");
       e.line(`var ${name} = subgroup_matrix_result<f32, ${unit}, ${unit}>();`);
       return name;
     }),
   );
 
-/** Where the matrix at block row i and position or feature c of a strip begins. */
-const stripBlock = (w: Walk, strip: number, i: number, c: number): string =>
-  indexText(add(scale(add(w.subgroupAt, int(i * unit)), stripPitch(w.t)), int(strip + c / 4)));
+/** The block of columns, or of features, that is the subgroup's c-th. */
+export const blockOf = (w: Walk, c: number): Index => add(int(c * (w.t.by ?? 1)), w.role);
+/** Blocks of columns of a strip that a subgroup has. */
+export const columnsOf = (t: MatrixAttention): number => t.other / unit / (t.by ?? 1);
 
-function storeBlock(w: Walk, name: string, strip: number, i: number, c: number): void {
-  const at = stripBlock(w, strip, i, c);
+/** Where the matrix at block row i and a block of columns of a strip begins. */
+const stripBlock = (w: Walk, strip: number, i: number, column: Index): string =>
+  indexText(add(add(scale(add(w.subgroupAt, int(i * unit)), stripPitch(w.t)), int(strip)), scale(column, unit / 4)));
+
+export function storeBlock(w: Walk, name: string, strip: number, i: number, column: Index): void {
+  const at = stripBlock(w, strip, i, column);
   w.frame.e.line(`subgroupMatrixStore<row_major>(&sh, ${at}, ${name}, ${stripPitch(w.t)}u);`);
 }
 
-/** Inner products of the own positions with the others at hand, in f32 to a strip of workgroup memory. */
-export function scoresTo(w: Walk, strip: number, own: Blocks, other: StagedHalves, base: number): void {
+/**
+ * Inner products of the own positions with the others at hand, in f32 to a strip of workgroup memory. `free` is for what must
+ * be done before the strip may be written.
+ */
+export function scoresTo(
+  w: Walk,
+  strip: number,
+  own: Blocks,
+  other: StagedHalves,
+  base: number,
+  free: () => void = () => {},
+): void {
   const { e } = w.frame;
-  const columns = w.t.other / unit;
+  const columns = columnsOf(w.t);
   e.open("{");
   const acc = own.map(() => Array.from({ length: columns }, () => e.fresh("s")));
   for (const name of acc.flat()) e.line(`var ${name} = subgroup_matrix_result<f32, ${unit}, ${unit}>();`);
   own[0]?.forEach((_, d) => {
     e.open("{");
     for (let c = 0; c < columns; c++) {
-      const place = { position: int(c * unit), feature: d * unit, turned: true };
+      const place = { position: scale(blockOf(w, c), unit), feature: int(d), turned: true };
       e.line(`let y${c} = ${loadBlock("right", other, base, place)};`);
       acc.forEach((names, i) => {
         e.line(`${names[c]} = subgroupMatrixMultiplyAccumulate(${own[i]?.[d]}, y${c}, ${names[c]});`);
@@ -186,27 +215,35 @@ export function scoresTo(w: Walk, strip: number, own: Blocks, other: StagedHalve
     }
     e.close();
   });
+  free();
   acc.forEach((names, i) => {
     names.forEach((name, c) => {
-      storeBlock(w, name, strip, i, c * unit);
+      storeBlock(w, name, strip, i, blockOf(w, c));
     });
   });
   e.close();
 }
 
 /** Adds a strip of halves times the other positions' features to sums. */
-export function addWeighted(w: Walk, sums: Blocks, strip: number, other: StagedHalves, base: number): void {
+export function addWeighted(
+  w: Walk,
+  sums: Blocks,
+  strip: number,
+  other: StagedHalves,
+  base: number,
+  aside = false,
+): void {
   const { e } = w.frame;
-  for (let c = 0; c < w.t.other; c += unit) {
+  for (let c = 0; c < w.t.other / unit; c++) {
     e.open("{");
     sums.forEach((_, i) => {
       const type = `subgroup_matrix_left<f16, ${unit}, ${unit}>`;
-      e.line(
-        `let x${i} = subgroupMatrixLoad<${type}, row_major>(&sh, ${stripBlock(w, strip, i, c)}, ${stripPitch(w.t)}u);`,
-      );
+      const at = stripBlock(w, strip + (aside ? 2 : 0), i, int(c));
+      e.line(`let x${i} = subgroupMatrixLoad<${type}, row_major>(&sh, ${at}, ${stripPitch(w.t)}u);`);
     });
     sums[0]?.forEach((_, d) => {
-      e.line(`let y${d} = ${loadBlock("right", other, base, { position: int(c), feature: d * unit })};`);
+      const place = { position: int(c * unit), feature: blockOf(w, d) };
+      e.line(`let y${d} = ${loadBlock("right", other, base, place)};`);
       sums.forEach((names, i) => {
         e.line(`${names[d]} = subgroupMatrixMultiplyAccumulate(x${i}, y${d}, ${names[d]});`);
       });
@@ -223,24 +260,36 @@ export interface Quad {
   place(strip: number): string;
 }
 
-/** The scores of an invocation, block by block of 16: neighbours share a position block by block. */
+/** The scores of an invocation: as many as it has of a block neighbour each other, and invocations share a position block by block. */
 export function quadsOf(w: Walk): Quad[][] {
   const each = sharing(w.t);
-  return Array.from({ length: w.t.other / unit / each }, (_, b) =>
-    Array.from({ length: 4 }, (_, q) => ({
-      first: b * each * unit + q * 4,
-      place: (strip: number) => `sh[row * ${stripPitch(w.t)}u + part * 4u + ${strip + b * each * 4 + q}u]`,
+  const per = scoresEach(w.t);
+  return Array.from({ length: w.t.other / per / each }, (_, b) =>
+    Array.from({ length: per / 4 }, (_, q) => ({
+      first: b * each * per + q * 4,
+      place: (strip: number) => inStrip(w, `part * ${per / 4}u + ${strip + (b * each * per) / 4 + q}u`),
     })),
   );
 }
 
-/** Writes an invocation's values as halves where its scores were: 16 of a block in the first two vectors. */
-export function writeHalves(w: Walk, strip: number, value: (b: number, q: number) => string): void {
+const inStrip = ({ t }: Walk, at: string): string => `sh[row * ${stripPitch(t)}u + ${at}]`;
+
+/** The first of an invocation's scores among the others at hand, as text. */
+export const fromOf = ({ t }: Walk): string => `part * ${scoresEach(t)}u`;
+
+/**
+ * Writes an invocation's values as halves where scores were: 16 of a block in its first two vectors, or with `aside` in the other two. Where
+ * an invocation has 8 scores of a block they may have been another's.
+ */
+export function writeHalves(w: Walk, strip: number, value: (b: number, q: number) => string, aside = false): void {
   const { e } = w.frame;
+  const per = scoresEach(w.t);
+  const part = per === unit ? "part * 4u" : "part / 2u * 4u + part % 2u";
   quadsOf(w).forEach((block, b) => {
-    for (const i of [0, 1]) {
+    for (let i = 0; i < block.length / 2; i++) {
       const pair = [2 * i, 2 * i + 1].map((q) => halves(w.frame, value(b, q)));
-      e.line(`${block[i]?.place(strip)} = vec4<u32>(${pair.join(", ")});`);
+      const at = strip + (b * sharing(w.t) * per) / 4 + i + (aside ? 2 : 0);
+      e.line(`${inStrip(w, `${part} + ${at}u`)} = vec4<u32>(${pair.join(", ")});`);
     }
   });
 }
@@ -248,13 +297,13 @@ export function writeHalves(w: Walk, strip: number, value: (b: number, q: number
 /** Multiplies the sums of each own position by the invocations' `factor`, through a strip. Ends with a barrier. */
 export function scaleSums(w: Walk, sums: Blocks, strip: number, factor: string): void {
   const { e } = w.frame;
-  const columns = w.t.other / unit;
+  const columns = columnsOf(w.t);
   const count = sums[0]?.length ?? 0;
   for (let d = 0; d < count; d += columns) {
     const chunk = sums.map((names) => names.slice(d, d + columns));
     chunk.forEach((names, i) => {
       names.forEach((name, c) => {
-        storeBlock(w, name, strip, i, c * unit);
+        storeBlock(w, name, strip, i, blockOf(w, c));
       });
     });
     barrier(e);
@@ -268,7 +317,7 @@ export function scaleSums(w: Walk, sums: Blocks, strip: number, factor: string):
     chunk.forEach((names, i) => {
       names.forEach((name, c) => {
         const type = `subgroup_matrix_result<f32, ${unit}, ${unit}>`;
-        const at = stripBlock(w, strip, i, c * unit);
+        const at = stripBlock(w, strip, i, blockOf(w, c));
         e.line(`${name} = subgroupMatrixLoad<${type}, row_major>(&sh, ${at}, ${stripPitch(w.t)}u);`);
       });
     });
@@ -299,73 +348,6 @@ export const declarationsOf = (t: MatrixAttention, vectors: number): readonly st
 ];
 export const extraBytes = (t: MatrixAttention): number => 4 * edges(t) + 4;
 const edges = (t: MatrixAttention): number => Math.max(2, sharing(t)) * t.own;
-
-/** A result of the kernel: its sums, and the value of four of them, given the name of their position's two numbers. */
-export interface Finished {
-  readonly result: 0 | 1;
-  readonly depth: number;
-  readonly sums: Blocks;
-  readonly strip: number;
-  value(sum: string, edge: string): string;
-}
-
-/**
- * Stores results at each own position with what is computed from them: matrices to workgroup memory, and from there by
- * vectors of four. `edge` holds two numbers of each own position; `more` provides what else is known there.
- */
-export function storeFinished(w: Walk, group: readonly Finished[], more?: (edge: string) => void): void {
-  const { frame, s, t } = w;
-  const { e } = frame;
-  const columns = t.other / unit;
-  const { depth } = group[0] as Finished;
-  for (let c = 0; c < padded(depth); c += t.other) {
-    barrier(e);
-    const wide = Math.min(t.other, padded(depth) - c);
-    for (const f of group) {
-      f.sums.forEach((names, i) => {
-        names.slice(c / unit, c / unit + columns).forEach((name, j) => {
-          storeBlock(w, name, f.strip, i, j * unit);
-        });
-      });
-    }
-    barrier(e);
-    const turns = (t.each * wide) / 4 / lanes;
-    e.open(`for (var i = 0u; i < ${turns}u; i++) {`, ["i"]);
-    const at = e.index(e.fresh("at"), turns * lanes - 1, `lid % ${lanes}u + i * ${lanes}u`);
-    const line = add(w.subgroupAt, div(at, wide / 4));
-    const quad = mod(at, wide / 4);
-    const [x, y] = [0, 1].map((i) => `edge[${indexText(add(scale(line, 2), int(i)))}]`);
-    const edge = e.let(`vec2<f32>(${x}, ${y})`, 2, "f32").text;
-    const place = indexText(add(scale(line, stripPitch(t)), quad));
-    const values = new Map(
-      group.map((f) => {
-        const sum = e.let(`bitcast<vec4<f32>>(sh[${place} + ${f.strip}u])`, 4, "f32").text;
-        return [f, e.let(f.value(sum, edge), 4, "f32")];
-      }),
-    );
-    const row = add(w.first, line);
-    const feature = add(quad, int(c / 4));
-    const inside = [
-      { x: row, n: w.ownSize },
-      { x: feature, n: depth / 4 },
-    ];
-    const guards = inside.filter(({ x, n }) => x.max >= n).map(({ x, n }) => `${indexText(x)} < ${n}u`);
-    e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
-    const [r, d] = inside.map(({ x, n }) => (x.max < n ? x : e.opaque(indexText(x), n - 1, e.depth))) as [Index, Index];
-    e.width = 4;
-    const index = [...w.ownLead, r, add(scale(d, 4), lane(4))];
-    more?.(edge);
-    for (const f of group) {
-      const value = { ...(values.get(f) as { text: string }), width: 4, dtype: "f32" as const, depth: e.depth };
-      provideResult(frame, s.node, f.result, value);
-      if (f.result === 1) storeAside(frame, s, index, value);
-    }
-    if (group[0]?.result === 0) storeAt(frame, s, index);
-    e.width = 1;
-    e.close();
-    e.close();
-  }
-}
 
 /** Statements for the step after this one, where there is one: loads that are under way while this one computes. */
 export function forNextStep({ frame: { e }, steps }: Walk, body: () => void): void {

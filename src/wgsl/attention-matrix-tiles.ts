@@ -4,7 +4,7 @@ import type { Capabilities } from "../manifest/manifest.ts";
 import { gradOperands } from "./attention-grad.ts";
 import { matrixGradBytes, writeGradMatrix } from "./attention-grad-matrix.ts";
 import { matrixAttentionBytes, writeAttentionMatrix } from "./attention-matrix.ts";
-import { type MatrixAttention, padded, threadsOf } from "./attention-matrix-parts.ts";
+import { divisionName, type MatrixAttention, padded, threadsOf, unit } from "./attention-matrix-parts.ts";
 import { type Sizes, sizesOf } from "./attention-parts.ts";
 import { type Candidate, distinct } from "./candidate.ts";
 import { halfOperand } from "./contraction-matrix-stage.ts";
@@ -17,32 +17,37 @@ interface Division extends MatrixAttention {
   readonly enough: number;
 }
 
-const each = 16;
-/** From large to small: large ones read less, small ones give more workgroups. */
+/**
+ * From large to small: large ones read less, small ones give more workgroups. Most need so little workgroup memory that several
+ * workgroups run on a multiprocessor at once. Those of one subgroup for own positions are for depths that more cannot share.
+ */
 const divisions: Readonly<Record<string, readonly Division[]>> = {
   forward: [
-    { own: 128, other: 32, each, deeper: 64, deepest: 128, enough: 200 },
-    { own: 64, other: 32, each, deepest: 128, enough: 128 },
-    { own: 32, other: 64, each, deepest: 64, enough: 0 },
-    { own: 64, other: 32, each, deeper: 64, deepest: 128, enough: 0 },
+    { own: 128, other: 32, each: 32, deepest: 64, enough: 1024 },
+    { own: 64, other: 32, each: 32, by: 2, deepest: 128, enough: 256 },
+    { own: 64, other: 32, each: 16, deepest: 128, enough: 256 },
+    { own: 16, other: 64, each: 16, by: 4, deepest: 128, enough: 0 },
+    { own: 16, other: 64, each: 16, deepest: 128, enough: 0 },
   ],
   attentionGradQuery: [
-    { own: 128, other: 32, each, deepest: 64, enough: 256 },
-    { own: 64, other: 32, each, deepest: 128, enough: 128 },
-    { own: 32, other: 64, each, deepest: 64, enough: 0 },
-    { own: 64, other: 32, each, deeper: 64, deepest: 128, enough: 0 },
+    { own: 64, other: 32, each: 16, deepest: 128, enough: 256 },
+    { own: 16, other: 64, each: 16, by: 4, deepest: 128, enough: 0 },
+    { own: 32, other: 64, each: 16, deepest: 64, enough: 0 },
+    { own: 32, other: 32, each: 16, deepest: 128, enough: 0 },
   ],
   attentionGradKeyValue: [
-    { own: 128, other: 32, each, deepest: 64, enough: 512 },
-    { own: 64, other: 32, each, deeper: 64, deepest: 128, enough: 0 },
-    { own: 32, other: 32, each, deepest: 64, enough: 512 },
-    { own: 32, other: 64, each, deepest: 64, enough: 0 },
+    { own: 64, other: 32, each: 32, by: 2, deepest: 64, enough: 1024 },
+    { own: 32, other: 32, each: 16, by: 2, deepest: 128, enough: 300 },
+    { own: 16, other: 64, each: 16, by: 4, deepest: 64, enough: 0 },
+    { own: 32, other: 32, each: 16, by: 2, deeper: 64, deepest: 128, enough: 0 },
+    { own: 64, other: 32, each: 16, deepest: 64, enough: 256 },
+    { own: 32, other: 32, each: 16, deepest: 128, enough: 0 },
   ],
 };
 
 const nameOf = ({ op }: Node, t: MatrixAttention): string => {
   const what = { attentionGradQuery: "attention_grad_query", attentionGradKeyValue: "attention_grad_key_value" }[op];
-  return `${what ?? "attention"}_matrix_${t.own}x${t.other}`;
+  return `${what ?? "attention"}_${divisionName(t)}`;
 };
 
 /** The operands of a kernel that multiplies halves, or undefined where it cannot do what the row asks for. */
@@ -73,6 +78,7 @@ export function matrixAttentions(region: Region, capabilities: Capabilities): re
   const fits = (t: Division): boolean =>
     deepest > (t.deeper ?? 0) &&
     deepest <= t.deepest &&
+    [s.depth, s.valueDepth].every((d) => (padded(d) / unit) % (t.by ?? 1) === 0) &&
     bytes(s, t) <= capabilities.limits.maxComputeWorkgroupStorageSize &&
     threadsOf(t) <= capabilities.limits.maxComputeInvocationsPerWorkgroup;
   const usable = (divisions[forward ? "forward" : node.op] ?? []).filter(fits);

@@ -7,8 +7,10 @@ import {
   barrier,
   declarationsOf,
   declareSums,
+  divisionName,
   extraBytes,
   forNextStep,
+  fromOf,
   holdOwn,
   log2e,
   type MatrixAttention,
@@ -17,10 +19,10 @@ import {
   type Quad,
   quadsOf,
   scaleSums,
+  scoresEach,
   scoresTo,
   sharing,
   stagePositions,
-  storeFinished,
   stripVectors,
   threadsOf,
   tileVectors,
@@ -28,8 +30,9 @@ import {
   type Walk,
   writeHalves,
 } from "./attention-matrix-parts.ts";
+import { storeFinished } from "./attention-matrix-store.ts";
 import { provideResult, type Sizes, sizesOf, storeAside } from "./attention-parts.ts";
-import { halfOperand } from "./contraction-matrix-stage.ts";
+import { halfOperand, type StagedHalves } from "./contraction-matrix-stage.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
 
 /** Scores are in units of log 2. A hidden one is far below what any row's maximum begins at. */
@@ -39,11 +42,9 @@ export const lowest = "-0x1p100f";
 const slack = 6;
 export const lift = 8;
 
+/** Vectors of workgroup memory, at most: keys and values take turns in one tile. */
 const vectorsOf = (s: Sizes, t: MatrixAttention): number =>
-  Math.max(
-    tileVectors(t.other, s.depth) + tileVectors(t.other, s.valueDepth) + stripVectors(t),
-    tileVectors(t.own, s.depth),
-  );
+  Math.max(tileVectors(t.other, Math.max(s.depth, s.valueDepth)) + stripVectors(t), tileVectors(t.own, s.depth));
 
 /** The most workgroup memory that the forward kernel takes. */
 export const matrixAttentionBytes = (s: Sizes, t: MatrixAttention): number => 16 * vectorsOf(s, t) + extraBytes(t);
@@ -62,31 +63,31 @@ export function writeAttentionMatrix(region: Region, capabilities: Capabilities,
   const query = holdOwn(w, q, s.depth);
   const keys = stagePositions(w, k, s.depth, false);
   const values = stagePositions(w, v, s.valueDepth, false);
-  const strip = keys.vectors + values.vectors;
+  const strip = Math.max(keys.vectors, values.vectors);
   const out = declareSums(w, s.valueDepth);
   e.line(`var top = ${lowest};`);
   e.line("var sum = 0.0f;");
   e.line("var keep = 0.0f;");
-  const load = (step: Index): void => {
-    keys.load(scale(step, t.other), int(0));
-    values.load(scale(step, t.other), int(0));
-  };
-  load(int(0));
+  keys.load(int(0), int(0));
+  values.load(int(0), int(0));
   e.line(`let end = ${endOf(w)};`);
   e.open("for (var step = 0u; step < end; step++) {", ["step"]);
   const origin = scale(variable("step", Math.max(0, w.steps - 1)), t.other);
+  const loadNext = (side: StagedHalves): void => forNextStep(w, () => side.load(scale(nextStep(w), t.other), int(0)));
   keys.store("sh", 0);
-  values.store("sh", keys.vectors);
   barrier(e);
-  forNextStep(w, () => load(nextStep(w)));
+  loadNext(keys);
   scoresTo(w, strip, query, keys, 0);
   barrier(e);
+  values.store("sh", 0);
+  loadNext(values);
   const quads = quadsOf(w);
+  const perBlock = scoresEach(t) / 4;
   const factor = e.literal(s.scale * log2e, "f32").text;
   quads.flat().forEach((x, i) => {
     e.line(`var x${i} = bitcast<vec4<f32>>(${x.place(strip)}) * ${factor};`);
   });
-  hideKeys(w, origin, quads.flat(), "part * 16u");
+  hideKeys(w, origin, quads.flat(), fromOf(w));
   const maxima = quads.flat().map((_, i) => `x${i}`);
   e.line(`let most = hmax(${maxima.reduce((a, b) => `max(${a}, ${b})`)});`);
   e.line(`if (most > top + ${slack}.0f) { atomicStore(&rise, 1u); }`);
@@ -95,8 +96,10 @@ export function writeAttentionMatrix(region: Region, capabilities: Capabilities,
     maxima.forEach((x, i) => {
       e.line(`${declare ? "var " : ""}p${i} = exp2(${x} - vec4<f32>(base));`);
     });
-    writeHalves(w, strip, (b, i) => `p${b * 4 + i}`);
+    writeHalves(w, strip, (b, i) => `p${b * perBlock + i}`);
   };
+  // Eight scores become halves where others of the row may still have to be read.
+  if (perBlock < 4) barrier(e);
   weigh(true);
   e.open("if (workgroupUniformLoad(&rise) == 1u) {");
   const whole = together(w, "most", (a, b) => `max(${a}, ${b})`);
@@ -111,7 +114,7 @@ export function writeAttentionMatrix(region: Region, capabilities: Capabilities,
   barrier(e);
   e.close();
   e.line(`sum += hsum(${maxima.map((_, i) => `p${i}`).join(" + ")});`);
-  addWeighted(w, out, strip, values, keys.vectors);
+  addWeighted(w, out, strip, values, 0);
   barrier(e);
   e.close();
   finish(w);
@@ -124,7 +127,7 @@ export function writeAttentionMatrix(region: Region, capabilities: Capabilities,
   );
   const vectors = Math.max(strip + stripVectors(t), tileVectors(t.own, s.depth));
   return closeFrame(frame, {
-    variant: `attention_matrix_${t.own}x${t.other}`,
+    variant: `attention_${divisionName(t)}`,
     workgroupSize: [threadsOf(t), 1, 1],
     groups: w.groups,
     declarations: declarationsOf(t, vectors),

@@ -57,6 +57,23 @@ const cases: Readonly<Record<string, Case>> = {
     values: 12,
     options: { causal: true },
   },
+  "four subgroups share positions, eight scores an invocation": {
+    tile: { own: 16, other: 64, each: 16, by: 4 },
+    query: [1, 37, 64],
+    key: [1, 101, 64],
+    options: { causal: true },
+  },
+  "two subgroups share positions": {
+    tile: { own: 32, other: 32, each: 16, by: 2 },
+    query: [2, 37, 32],
+    key: [1, 70, 32],
+  },
+  "two subgroups share positions, a lane each": {
+    tile: { own: 32, other: 32, each: 32, by: 2 },
+    query: [2, 37, 32],
+    key: [2, 70, 32],
+    options: { causal: true },
+  },
 };
 
 describe("attention by subgroup matrices", () => {

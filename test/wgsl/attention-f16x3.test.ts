@@ -54,7 +54,8 @@ function kernelsBy(f: Form, t: PairAttention): readonly Kernel[] {
     write: (r) => {
       const op = r.anchors[0]?.op ?? "";
       if (!op.startsWith("attention")) return writeKernel(r, h200);
-      if (!op.startsWith("attentionGrad")) return writeAttentionPairs(r, h200, t);
+      const forward = !op.startsWith("attentionGrad");
+      if (forward) return t.other === 32 ? writeAttentionPairs(r, h200, t) : writeKernel(r, plain);
       return t.by ? writeGradPairs(r, h200, t) : writeKernel(r, plain);
     },
   });
@@ -68,10 +69,10 @@ const variantsOf = ({ graph }: Pick<Program, "graph">, c: Capabilities): readonl
 
 describe("kernels compile, within the limits of their device", () => {
   const forms: readonly (readonly [Form, readonly PairAttention[]])[] = [
-    [form(96, 512, 64), [pairAttention(128, 1), pairAttention(64, 2), pairAttention(32, 2)]],
+    [form(96, 512, 64), [pairAttention(32, 1), pairAttention(64, 2), pairAttention(16, 2), pairAttention(32, 2, 16)]],
     [{ ...form(96, 512, 64), causal: false }, [pairAttention(128, 1), pairAttention(64, 2)]],
-    [form(32, 1024, 128), [pairAttention(32, 2)]],
-    [{ query: [1, 4, 77, 20], key: [1, 2, 301, 20] }, [pairAttention(64, 2), pairAttention(128, 1, 64)]],
+    [form(32, 1024, 128), [pairAttention(32, 2), pairAttention(32, 2, 16)]],
+    [{ query: [1, 4, 77, 20], key: [1, 2, 301, 20] }, [pairAttention(64, 2), pairAttention(128, 1, 32, 64)]],
   ];
   for (const [f, tiles] of forms) {
     test(JSON.stringify(f), async () => {
@@ -79,7 +80,7 @@ describe("kernels compile, within the limits of their device", () => {
       opened.push(gpu);
       for (const t of tiles) {
         const kernels = kernelsBy(f, t);
-        expect(kernels).toHaveLength(t.by ? 3 : 1);
+        expect(kernels).toHaveLength(t.other === 16 ? 2 : t.by ? 3 : 1);
         for (const kernel of kernels) {
           gpu.device.pushErrorScope("validation");
           gpu.device.createShaderModule({ code: kernel.wgsl });
@@ -93,7 +94,8 @@ describe("kernels compile, within the limits of their device", () => {
 });
 
 test("places of matrices in workgroup memory follow from constants and the invocation's number alone", () => {
-  for (const { wgsl } of kernelsBy(form(96, 512, 64), pairAttention(64, 2))) {
+  const tiles = [pairAttention(64, 2), pairAttention(32, 2, 16)];
+  for (const { wgsl } of tiles.flatMap((t) => kernelsBy(form(96, 512, 64), t))) {
     const places = [...wgsl.matchAll(/\bsh\[([^\]]*)\]/g), ...wgsl.matchAll(/&sh, ([^;]*)\)/g)].map((m) => m[1]!);
     expect(places.length).toBeGreaterThan(40);
     for (const p of places) {
@@ -107,9 +109,12 @@ describe("who asks for it, gets it where the device can", () => {
   test("attention and its gradients, in tiles that give enough workgroups", () => {
     const tilesOf = (f: Form): string[] =>
       variantsOf(gradients(f), h200).map((v) => v.replace(/^attention_(grad_query_|grad_key_value_)?/, ""));
-    expect(tilesOf(form(96, 512, 64))).toEqual(["f16x3_128x32", "f16x3_64x32", "f16x3_64x32"]);
-    expect(tilesOf(form(12, 512, 64))).toEqual(["tile_32x32_by2", "tile_32x32_by2", "f16x3_32x32"]);
-    expect(tilesOf(form(32, 1024, 128))).toEqual(["f16x3_64x32_by2", "f16x3_32x32", "f16x3_32x32"]);
+    expect(tilesOf(form(96, 512, 64))).toEqual(["f16x3_32x32", "f16x3_32x16", "f16x3_64x32"]);
+    const whole = { ...form(96, 512, 64), causal: false };
+    expect(tilesOf(whole)).toEqual(["f16x3_128x32", "f16x3_64x32", "f16x3_64x32"]);
+    expect(tilesOf(form(96, 2048, 64))).toEqual(["f16x3_128x32", "f16x3_64x32", "f16x3_64x32"]);
+    expect(tilesOf(form(12, 512, 64))).toEqual(["tile_32x32_by2", "f16x3_16x32", "f16x3_32x32"]);
+    expect(tilesOf(form(32, 1024, 128))).toEqual(["f16x3_64x32_by2", "f16x3_32x16", "f16x3_32x16"]);
     for (const v of tilesOf(form(2, 64, 64))) expect(v).toMatch(/tile/);
   });
 
