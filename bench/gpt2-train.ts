@@ -11,7 +11,7 @@ import { type Gpt2Options, help, parseGpt2 } from "./gpt2-options.ts";
 import { type Figures, figuresText, type PlanFigures, planText } from "./gpt2-report.ts";
 import { makeTrainer, stepProgram } from "./gpt2-step.ts";
 import { warm } from "./gpu-time.ts";
-import { openJax } from "./jax.ts";
+import { jaxIdle, openJax } from "./jax.ts";
 import { median } from "./measure.ts";
 import { command } from "./options.ts";
 import { profileFigures } from "./profile-figures.ts";
@@ -216,6 +216,7 @@ async function startJax(gpu: Gpu, { sizes }: Gpt2Options) {
       for (let i = 1; i < steps; i++) trainer.step().dispose();
       const last = trainer.step();
       await last.blockUntilReady();
+      await jaxIdle();
       last.dispose();
     },
   };

@@ -59,12 +59,15 @@ async function spin(gpu: Gpu, ms: number): Promise<void> {
 
 /** Shortest time of passes between two waits, in microseconds: shorter ones let a GPU slow down. */
 const least = 6000;
+/** Shortest pass, in microseconds: one takes some 5 besides what is in it. */
+const shortest = 250;
+const mostTogether = 32;
 const mostPasses = 400;
 const mostRepeats = 10;
 
 /**
- * Times a session's dispatches by timestamps around compute passes, many passes a submit: the median of at least `samples`. State
- * changes as often; results are dropped.
+ * Times a session's dispatches by timestamps around compute passes, many passes a submit: the median of at least `samples`. Short
+ * programs are in a pass several times, one after the other. State changes as often; results are dropped.
  * @throws SinterError `no-timestamps`
  */
 export async function gpuTime(
@@ -76,14 +79,14 @@ export async function gpuTime(
   const { steps, rebindable } = inner.loaded.storage;
   const bound = bindInputs(gpu, "input", inner.inputs, session.flatInputs(inputs as never), rebindable);
   const watch = await Stopwatch.open(gpu, mostPasses);
-  const passes = async (count: number): Promise<number[]> => {
+  const passes = async (count: number, together: number): Promise<number[]> => {
     const [results] = await startCalls(gpu, [makeCall(inner, bound)], {
       passes: (encoder, _, groupOf) => {
         watch.start();
         let dispatches = 0;
         for (let i = 0; i < count; i++) {
           const pass = watch.beginPass(encoder);
-          dispatches += encodeSteps(pass, steps, groupOf);
+          for (let j = 0; j < together; j++) dispatches += encodeSteps(pass, steps, groupOf);
           pass.end();
         }
         watch.finish(encoder);
@@ -92,18 +95,19 @@ export async function gpuTime(
     });
     const stamps = await watch.read();
     for (const r of Object.values(results ?? {})) r.dispose();
-    return stamps.map((s) => (s.end - s.begin) / 1000);
+    return stamps.map((s) => (s.end - s.begin) / 1000 / together);
   };
   try {
     await warm(gpu);
-    const first = median(await passes(2));
-    const count = gpu.capabilities.software
-      ? samples
-      : Math.min(mostPasses, Math.max(samples, Math.ceil(least / first)));
+    const first = median(await passes(2, 1));
+    const { software } = gpu.capabilities;
+    const together = software ? 1 : Math.min(mostTogether, Math.max(1, Math.ceil(shortest / first)));
+    const wanted = software ? samples : Math.max(samples, Math.ceil(least / (together * first)));
+    const count = Math.min(mostPasses, wanted);
     // A GPU that was idle speeds up for a second or so: until it gets no faster.
-    let times = await passes(count);
-    for (let i = 0; i < mostRepeats && !gpu.capabilities.software; i++) {
-      const again = await passes(count);
+    let times = await passes(count, together);
+    for (let i = 0; i < mostRepeats && !software; i++) {
+      const again = await passes(count, together);
       const settled = median(again) > 0.98 * median(times);
       times = again;
       if (settled) break;

@@ -11,11 +11,27 @@ export async function openJax(adapter: string): Promise<Jax> {
   return jax;
 }
 
+const devices: GPUDevice[] = [];
+
+/** Resolves once its devices are done with what they were given: `blockUntilReady` waits for submitting alone. */
+export const jaxIdle = (): Promise<unknown> => Promise.all(devices.map((d) => d.queue.onSubmittedWorkDone()));
+
 /** jax-js looks for WebGPU where browsers have it: gives it `navigator.gpu` on the adapter that is measured. */
 async function lendWebGpu(adapter: string): Promise<void> {
   const { globals } = (await import("webgpu")) as unknown as { globals: object };
   Object.assign(globalThis, globals);
-  const gpu = { requestAdapter: async () => (await openAdapter(adapter)).adapter };
+  const gpu = {
+    async requestAdapter() {
+      const { adapter: opened } = await openAdapter(adapter);
+      const request = opened.requestDevice.bind(opened);
+      opened.requestDevice = async (descriptor) => {
+        const device = await request(descriptor);
+        devices.push(device);
+        return device;
+      };
+      return opened;
+    },
+  };
   const own = (globalThis as { navigator?: object }).navigator;
   const navigator = { userAgent: "Node", hardwareConcurrency: 1, ...own, gpu };
   Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });

@@ -1,5 +1,5 @@
 import { compile, f32, type Gpu, makeTensor, matmul as matmulOp } from "sinter";
-import { openJax } from "./jax.ts";
+import { jaxIdle, openJax } from "./jax.ts";
 import { type Contender, compare, noise } from "./measure.ts";
 import type { Row } from "./report.ts";
 
@@ -36,7 +36,10 @@ export async function vsJax(gpu: Gpu, only: string): Promise<Row[]> {
         // Its functions consume their arguments: a new reference for each call.
         last = product(theirs.a.ref, theirs.b.ref);
       },
-      settle: async () => last?.blockUntilReady(),
+      settle: async () => {
+        await last?.blockUntilReady();
+        await jaxIdle();
+      },
     };
     const worst = await difference(await session.run(ours), product(theirs.a.ref, theirs.b.ref));
     const comparison = await compare(sinter, jaxjs);
