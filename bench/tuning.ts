@@ -2,12 +2,15 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { type Gpu, openDevice, type Program, type TuningTable } from "sinter";
 import { checkTuningTable, shippedTable } from "sinter/tuning";
-import { compileGraph } from "../src/compiler.ts";
-import type { BoundRegion } from "../src/plan/bind.ts";
-import { Filler } from "../src/tune/fill.ts";
-import { compareVariants, jobsOf } from "../src/tune/kernels.ts";
+import { trialOf } from "../src/trial.ts";
+import { Clock } from "../src/tune/clock.ts";
+import { timeAll } from "../src/tune/contest.ts";
+import { Course } from "../src/tune/course.ts";
+import { type Job, jobsOf, type Measuring, prepare, type Variant } from "../src/tune/kernels.ts";
 import { openTimer } from "../src/tune/timer.ts";
+import { Workbench } from "../src/tune/workbench.ts";
 import { deliver } from "./deliver.ts";
+import { median } from "./measure.ts";
 import {
   command,
   count,
@@ -97,39 +100,53 @@ const recorded = (table: TuningTable): Pair[] =>
   }));
 
 async function measured(gpu: Gpu, table: TuningTable, seconds: number): Promise<Pair[]> {
-  const began = performance.now();
   const programs: Readonly<Record<string, Program>> = gpu.capabilities.software
     ? ((await import("./tuning/software.ts")) as never)
     : ((await import("./tuning/gpu.ts")) as never);
-  const filler = new Filler(gpu);
+  const bench = new Workbench(gpu);
   const timer = await openTimer(gpu, {});
   const now = () => performance.now();
-  const m = { gpu, filler, timer, now, deadline: Number.POSITIVE_INFINITY };
+  const clock = new Clock({ gpu, timer, now });
+  const m = { gpu, bench, timer, clock, now, deadline: now() + 1000 * seconds };
   const pairs: Pair[] = [];
   const seen = new Set<string>();
   try {
     for (const program of Object.values(programs)) {
-      let bound: readonly BoundRegion[] = [];
-      const inspect = (planned: { readonly main: readonly BoundRegion[] }): void => {
-        bound = planned.main;
-      };
-      compileGraph(program.bind({}), gpu.capabilities, { tuning: table, bundles: false, inspect });
-      for (const job of jobsOf(bound)) {
-        const choice = table.kernels[job.signature];
-        if (!choice || seen.has(job.signature)) continue;
-        if (performance.now() - began > 1000 * seconds) return pairs;
-        seen.add(job.signature);
-        const [usual, tuned] = await compareVariants(m, job, [undefined, choice.variant]);
-        if (!usual || !tuned) continue;
-        const [usual_us, us] = [usual.best, tuned.best];
-        pairs.push({ name: job.signature, count: job.count, usual: usual.name, usual_us, variant: tuned.name, us });
+      if (now() > m.deadline) break;
+      const { manifest, bound } = trialOf(program.bind({}), gpu.capabilities, table);
+      const jobs = jobsOf(bound).filter(
+        (j) => Object.hasOwn(table.kernels, j.signature) && !seen.has(j.signature) && seen.add(j.signature),
+      );
+      if (jobs.length === 0) continue;
+      const course = await Course.load(gpu, manifest, {});
+      try {
+        // Software adapters take long for one: none is begun after the time.
+        const some = clock.inRuns ? jobs.length : 1;
+        for (let i = 0; i < jobs.length && now() < m.deadline; i += some)
+          pairs.push(...(await timed(m, course, jobs.slice(i, i + some), table)));
+      } finally {
+        course.release();
       }
     }
     return pairs;
   } finally {
-    filler.dispose();
+    bench.dispose();
+    clock.dispose();
     timer.dispose();
   }
+}
+
+async function timed(m: Measuring, course: Course, jobs: readonly Job[], table: TuningTable): Promise<Pair[]> {
+  const entrants = await prepare(m, course, jobs, (job) => [table.kernels[job.signature]?.variant]);
+  if (!(await timeAll(m, course, entrants))) return [];
+  return entrants.map(({ job, variants }) => {
+    const [usual, tuned = usual] = variants as [Variant, Variant?];
+    const us = (v: Variant): number => (m.clock.inRuns ? median(v.samples) : Math.min(...v.samples));
+    return {
+      ...{ name: job.signature, count: job.count, usual: usual.name, usual_us: us(usual) },
+      ...{ variant: tuned.name, us: us(tuned) },
+    };
+  });
 }
 
 interface Sums {

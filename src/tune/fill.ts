@@ -28,30 +28,48 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 }
 `;
 
-/** Fills buffers with random data on the GPU, the same for the same seed. */
+/** Part of a buffer: offset a multiple of 256 bytes, size one of 4. */
+export interface Range {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
+}
+
+const seeds = 64;
+const apart = 256;
+
+/** Fills memory with random data on the GPU, the same for the same seed. */
 export class Filler {
   readonly #gpu: Gpu;
-  readonly #seed: GPUBuffer;
+  readonly #seeds: GPUBuffer;
   readonly #pipelines = new Map<DType, GPUComputePipeline>();
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
-    this.#seed = gpu.device.createBuffer({ size: 4, usage: usage.storage | usage.copyDst });
+    this.#seeds = gpu.device.createBuffer({ size: seeds * apart, usage: usage.storage | usage.copyDst });
+    const words = Uint32Array.from({ length: (seeds * apart) / 4 }, (_, i) => 1 + Math.floor((4 * i) / apart));
+    gpu.write(this.#seeds, 0, new Uint8Array(words.buffer));
   }
 
-  fill(buffer: GPUBuffer, dtype: DType, seed: number): void {
+  fill(pass: GPUComputePassEncoder, range: Range, dtype: DType, seed: number): void {
+    const most = Math.floor(this.#gpu.capabilities.limits.maxStorageBufferBindingSize / apart) * apart;
+    for (let at = 0; at < range.size; at += most) {
+      const size = Math.min(most, range.size - at);
+      this.#fill(pass, { buffer: range.buffer, offset: range.offset + at, size }, dtype, seed);
+    }
+  }
+
+  #fill(pass: GPUComputePassEncoder, range: Range, dtype: DType, seed: number): void {
     const { device } = this.#gpu;
     const pipeline = this.#pipelines.get(dtype) ?? this.#make(dtype);
     this.#pipelines.set(dtype, pipeline);
-    this.#gpu.write(this.#seed, 0, new Uint8Array(Uint32Array.of(seed).buffer));
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const own = { buffer: this.#seeds, offset: (seed % seeds) * apart, size: 4 };
+    const entries = [range, own].map(({ buffer, offset, size }, binding) => ({
+      ...{ binding, resource: { buffer, offset, size } },
+    }));
     pass.setPipeline(pipeline);
-    const entries = [buffer, this.#seed].map((b, binding) => ({ binding, resource: { buffer: b } }));
     pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
-    pass.dispatchWorkgroups(Math.min(1024, Math.ceil(buffer.size / 256)));
-    pass.end();
-    this.#gpu.submit([encoder.finish()]);
+    pass.dispatchWorkgroups(Math.max(1, Math.min(1024, Math.ceil(range.size / 256))));
   }
 
   #make(dtype: DType): GPUComputePipeline {
@@ -61,6 +79,6 @@ export class Filler {
   }
 
   dispose(): void {
-    this.#seed.destroy();
+    this.#seeds.destroy();
   }
 }

@@ -8,44 +8,48 @@ export interface Runnable {
   readonly workgroups: readonly [number, number, number];
 }
 
-/** A dispatch with how often it is repeated. */
+/** Dispatches in a row, with how often the row is repeated. */
 export interface Timed {
-  readonly run: Runnable;
+  readonly runs: readonly Runnable[];
   readonly times: number;
 }
 
 /** Tells how long dispatches take. */
 export interface Timer {
-  /** Microseconds of one dispatch of each, from as many in a row as are asked for. */
-  time(runs: readonly Timed[], options: WaitOptions): Promise<number[]>;
+  /** Microseconds of one turn of each row. */
+  time(list: readonly Timed[], options: WaitOptions): Promise<number[]>;
   dispose(): void;
 }
 
-const mostRuns = 64;
+/** A set of queries holds two for each of 2048 passes, and the first of a submit is not counted. */
+const mostPasses = 2047;
 
 /** By timestamps around compute passes; where the device has none, by the time until each submit is done. */
 export async function openTimer(gpu: Gpu, options: WaitOptions): Promise<Timer> {
   if (!gpu.device.features.has("timestamp-query")) return wallTimer(gpu);
-  const watch = await Stopwatch.open(gpu, mostRuns + 1, options);
+  const watch = await Stopwatch.open(gpu, mostPasses + 1, options);
+  const some = async (list: readonly Timed[], wait: WaitOptions): Promise<number[]> => {
+    const encoder = gpu.device.createCommandEncoder();
+    const timed = (t: Timed): void => {
+      const pass = watch.beginPass(encoder);
+      repeat(pass, t);
+      pass.end();
+    };
+    watch.start();
+    // What comes first in a submit would be charged with waiting for its beginning.
+    const [first] = list;
+    if (first) timed({ runs: first.runs, times: 1 });
+    for (const t of list) timed(t);
+    watch.finish(encoder);
+    gpu.submit([encoder.finish()]);
+    const [, ...stamps] = await watch.read(wait);
+    return stamps.map((s, i) => (s.end - s.begin) / 1000 / (list[i]?.times ?? 1));
+  };
   return {
-    async time(runs, wait) {
-      const encoder = gpu.device.createCommandEncoder();
-      const timed = ({ run, times }: Timed): void => {
-        const pass = watch.beginPass(encoder);
-        repeat(pass, run, times);
-        pass.end();
-      };
-      watch.start();
-      // What comes first in a submit would be charged with waiting for its beginning.
-      const [first] = runs;
-      if (first) timed({ run: first.run, times: 1 });
-      for (const r of runs.slice(0, mostRuns)) {
-        timed(r);
-      }
-      watch.finish(encoder);
-      gpu.submit([encoder.finish()]);
-      const [, ...stamps] = await watch.read(wait);
-      return stamps.map((s, i) => (s.end - s.begin) / 1000 / (runs[i]?.times ?? 1));
+    async time(list, wait) {
+      const out: number[] = [];
+      for (let i = 0; i < list.length; i += mostPasses) out.push(...(await some(list.slice(i, i + mostPasses), wait)));
+      return out;
     },
     dispose: () => watch.dispose(),
   };
@@ -53,26 +57,33 @@ export async function openTimer(gpu: Gpu, options: WaitOptions): Promise<Timer> 
 
 /** Where a device cannot time its work. */
 const wallTimer = (gpu: Gpu): Timer => ({
-  async time(runs, wait) {
+  async time(list, wait) {
     const out: number[] = [];
-    for (const { run, times } of runs) {
+    for (const t of list) {
       await gpu.idle({ signal: wait.signal });
       const began = performance.now();
       const encoder = gpu.device.createCommandEncoder();
       const pass = encoder.beginComputePass();
-      repeat(pass, run, times);
+      repeat(pass, t);
       pass.end();
       gpu.submit([encoder.finish()]);
       await gpu.idle({ signal: wait.signal });
-      out.push(((performance.now() - began) * 1000) / times);
+      out.push(((performance.now() - began) * 1000) / t.times);
     }
     return out;
   },
   dispose: () => undefined,
 });
 
-function repeat(pass: GPUComputePassEncoder, { pipeline, group, workgroups }: Runnable, times: number): void {
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, group);
-  for (let i = 0; i < times; i++) pass.dispatchWorkgroups(...workgroups);
+function repeat(pass: GPUComputePassEncoder, { runs, times }: Timed): void {
+  for (let i = 0; i < times; i++) {
+    for (const { pipeline, group, workgroups } of runs) {
+      if (workgroups.some((n) => n === 0)) continue;
+      if (i === 0 || runs.length > 1) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+      }
+      pass.dispatchWorkgroups(...workgroups);
+    }
+  }
 }

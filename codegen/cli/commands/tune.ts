@@ -45,7 +45,7 @@ export const run: CommandModule["run"] = async (context) => {
       ({ table } = tuned);
       done.push({ name, tuned });
       terminal.settle();
-      terminal.say(`${name}: ${tuned.measured} measured${tuned.stopped ? ", out of time" : ""}`);
+      terminal.say(`${name}: ${tuned.measured} measured${outcomeOf(tuned)}`);
     }
     const all = table ?? stored(file, gpu);
     if (all) write(file, all);
@@ -56,6 +56,9 @@ export const run: CommandModule["run"] = async (context) => {
     gpu.dispose();
   }
 };
+
+const outcomeOf = ({ withdrawn, stopped }: Tuned): string =>
+  `${withdrawn ? `, ${withdrawn} taken back` : ""}${stopped ? ", out of time" : ""}`;
 
 function secondsOf(context: Context): number {
   const text = textOption(context, "budget");
@@ -142,7 +145,12 @@ function report({ terminal, cwd }: Context, { file, gpu, table, done, complete, 
       JSON.stringify(
         {
           ...{ file, adapter: identityOf(gpu), complete },
-          programs: done.map(({ name, tuned }) => ({ name, measured: tuned.measured, stopped: tuned.stopped })),
+          programs: done.map(({ name, tuned: { measured, stopped, withdrawn } }) => ({
+            name,
+            measured,
+            stopped,
+            withdrawn,
+          })),
           ...{ kernels: kernels.length, better: better.length, fusions: fusions.length },
         },
         null,
