@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { reflectWgsl } from "../../codegen/reflect/index.ts";
 import { compileGraph } from "../../src/compiler.ts";
 import { setWgslReflector } from "../../src/frontend/wgsl-signature.ts";
@@ -11,6 +11,8 @@ import { benignInputs } from "../support/values.ts";
 
 const gpu = sharedGpu();
 setWgslReflector(reflectWgsl);
+// Other files of the worker have none.
+afterAll(() => void setWgslReflector(undefined));
 const product = wgslKernel(tiledMatmul);
 const count = wgslKernel(histogram, { name: "histogram" });
 const scale = wgslKernel(scaleBy);

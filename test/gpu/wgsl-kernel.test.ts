@@ -43,6 +43,8 @@ import { benignInputs, difference } from "../support/values.ts";
 
 let gpu: Gpu;
 setWgslReflector(reflectWgsl);
+// Other files of the worker have none.
+afterAll(() => void setWgslReflector(undefined));
 const product = wgslKernel(tiledMatmul, { cpu: matmulOnCpu });
 const count = wgslKernel(histogram, { name: "histogram", cpu: histogramOnCpu });
 const scale = wgslKernel(scaleBy, { cpu: scaleOnCpu });
