@@ -1,8 +1,7 @@
 import { add, div, type Index, indexText, int, mod, scale } from "../ir/index-expr.ts";
 import { featuresAt, type KeptSums, type Rounds, showSums } from "./attention-f16x3-parts.ts";
 import { barrier, stripPitch, threadsOf, unit, type Walk } from "./attention-matrix-parts.ts";
-import { provideResult, storeAside, storeAt } from "./attention-parts.ts";
-import { lane } from "./emitter.ts";
+import { storeFour } from "./attention-matrix-store.ts";
 
 /** A result of the kernel, and the value of four of its sums, given the name of their position's two numbers. */
 export interface PairResult {
@@ -29,8 +28,8 @@ export interface Stored {
  * by vectors of four that neighbour each other.
  */
 export function storeKept(w: Walk, { sums, rounds, depth, results, placeOf, more }: Stored): void {
-  const { frame, s, t } = w;
-  const { e } = frame;
+  const { t } = w;
+  const { e } = w.frame;
   const { strips } = results[0] as PairResult;
   sums.kept.forEach((_, round) => {
     if (round > 0) barrier(e);
@@ -46,34 +45,15 @@ export function storeKept(w: Walk, { sums, rounds, depth, results, placeOf, more
     const [x, y] = [0, 1].map((i) => `edge[${indexText(add(scale(line, 2), int(i)))}]`);
     const edge = more ? e.let(`vec2<f32>(${x}, ${y})`, 2, "f32").text : "";
     const inLine = perLine / strips.length;
-    const values = new Map(
-      results.map((f) => {
-        const [first, next = first] = f.strips as [number, number?];
-        const place = add(scale(line, stripPitch(t)), mod(quad, inLine));
-        const from = indexText(add(place, add(int(first), scale(div(quad, inLine), next - first))));
-        const sum = e.let(`bitcast<vec4<f32>>(sh[${from}])`, 4, "f32").text;
-        return [f, e.let(f.value(sum, edge), 4, "f32")];
-      }),
-    );
-    const row = add(w.first, line);
-    const inside = [
-      { x: row, n: w.ownSize },
-      { x: featuresAt(placeOf(round, quad), depth), n: depth / 4 },
-    ];
-    const guards = inside.filter(({ x, n }) => x.max >= n).map(({ x, n }) => `${indexText(x)} < ${n}u`);
-    e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
-    const [r, d] = inside.map(({ x, n }) => (x.max < n ? x : e.opaque(indexText(x), n - 1, e.depth))) as [Index, Index];
-    e.width = 4;
-    const index = [...w.ownLead, r, add(scale(d, 4), lane(4))];
-    more?.(edge);
-    for (const f of results) {
-      const value = { ...(values.get(f) as { text: string }), width: 4, dtype: "f32" as const, depth: e.depth };
-      provideResult(frame, s.node, f.result, value);
-      if (f.result === 1) storeAside(frame, s, index, value);
-    }
-    if (results[0]?.result === 0) storeAt(frame, s, index);
-    e.width = 1;
-    e.close();
+    const values = results.map((f) => {
+      const [first, next = first] = f.strips as [number, number?];
+      const place = add(scale(line, stripPitch(t)), mod(quad, inLine));
+      const from = indexText(add(place, add(int(first), scale(div(quad, inLine), next - first))));
+      const sum = e.let(`bitcast<vec4<f32>>(sh[${from}])`, 4, "f32").text;
+      return { result: f.result, text: e.let(f.value(sum, edge), 4, "f32").text };
+    });
+    const feature = featuresAt(placeOf(round, quad), depth);
+    storeFour(w, { line, feature, depth }, values, more && (() => more(edge)));
     e.close();
   });
 }

@@ -27,8 +27,8 @@ export interface Finished {
  * vectors of four. `edge` holds two numbers of each own position; `more` provides what else is known there.
  */
 export function storeFinished(w: Walk, group: readonly Finished[], more?: (edge: string) => void): void {
-  const { frame, s, t } = w;
-  const { e } = frame;
+  const { t } = w;
+  const { e } = w.frame;
   const columns = columnsOf(t);
   const by = t.by ?? 1;
   const { depth } = group[0] as Finished;
@@ -53,32 +53,47 @@ export function storeFinished(w: Walk, group: readonly Finished[], more?: (edge:
     const [x, y] = [0, 1].map((i) => `edge[${indexText(add(scale(line, 2), int(i)))}]`);
     const edge = e.let(`vec2<f32>(${x}, ${y})`, 2, "f32").text;
     const place = indexText(add(scale(line, stripPitch(t)), quad));
-    const values = new Map(
-      group.map((f) => {
-        const sum = e.let(`bitcast<vec4<f32>>(sh[${place} + ${f.strip}u])`, 4, "f32").text;
-        return [f, e.let(f.value(sum, edge), 4, "f32")];
-      }),
-    );
-    const row = add(w.first, line);
-    const feature = add(quad, int(c / 4));
-    const inside = [
-      { x: row, n: w.ownSize },
-      { x: feature, n: depth / 4 },
-    ];
-    const guards = inside.filter(({ x, n }) => x.max >= n).map(({ x, n }) => `${indexText(x)} < ${n}u`);
-    e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
-    const [r, d] = inside.map(({ x, n }) => (x.max < n ? x : e.opaque(indexText(x), n - 1, e.depth))) as [Index, Index];
-    e.width = 4;
-    const index = [...w.ownLead, r, add(scale(d, 4), lane(4))];
-    more?.(edge);
-    for (const f of group) {
-      const value = { ...(values.get(f) as { text: string }), width: 4, dtype: "f32" as const, depth: e.depth };
-      provideResult(frame, s.node, f.result, value);
-      if (f.result === 1) storeAside(frame, s, index, value);
-    }
-    if (group[0]?.result === 0) storeAt(frame, s, index);
-    e.width = 1;
-    e.close();
+    const values = group.map((f) => {
+      const sum = e.let(`bitcast<vec4<f32>>(sh[${place} + ${f.strip}u])`, 4, "f32").text;
+      return { result: f.result, text: e.let(f.value(sum, edge), 4, "f32").text };
+    });
+    storeFour(w, { line, feature: add(quad, int(c / 4)), depth }, values, more && (() => more(edge)));
     e.close();
   }
+}
+
+/** Four features of the own position `line` of the workgroup: `feature` counts fours, of `depth` / 4. */
+export interface FourAt {
+  readonly line: Index;
+  readonly feature: Index;
+  readonly depth: number;
+}
+
+/** Stores four features of each result, where there are such, with what is computed from them; `more` provides what else is known there. */
+export function storeFour(
+  w: Walk,
+  { line, feature, depth }: FourAt,
+  values: readonly { readonly result: 0 | 1; readonly text: string }[],
+  more?: () => void,
+): void {
+  const { frame, s } = w;
+  const { e } = frame;
+  const inside = [
+    { x: add(w.first, line), n: w.ownSize },
+    { x: feature, n: depth / 4 },
+  ];
+  const guards = inside.filter(({ x, n }) => x.max >= n).map(({ x, n }) => `${indexText(x)} < ${n}u`);
+  e.open(guards.length ? `if (${guards.join(" && ")}) {` : "{");
+  const [r, d] = inside.map(({ x, n }) => (x.max < n ? x : e.opaque(indexText(x), n - 1, e.depth))) as [Index, Index];
+  e.width = 4;
+  const index = [...w.ownLead, r, add(scale(d, 4), lane(4))];
+  more?.();
+  for (const { result, text } of values) {
+    const value = { text, width: 4, dtype: "f32" as const, depth: e.depth };
+    provideResult(frame, s.node, result, value);
+    if (result === 1) storeAside(frame, s, index, value);
+  }
+  if (values[0]?.result === 0) storeAt(frame, s, index);
+  e.width = 1;
+  e.close();
 }
