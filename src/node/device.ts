@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { fail } from "../base/diagnostic.ts";
 import type { TuningTable } from "../manifest/tuning.ts";
 import { type OpenDeviceOptions, openDevice as open, setAdapterOpener } from "../runtime/device.ts";
-import { type Gpu, setPacer } from "../runtime/gpu.ts";
+import type { Gpu } from "../runtime/gpu.ts";
+import { setPacer } from "../runtime/pace.ts";
 import { openAdapter } from "./adapters.ts";
 import { paced } from "./pace.ts";
 

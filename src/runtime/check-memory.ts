@@ -2,6 +2,7 @@ import { fail } from "../base/diagnostic.ts";
 import type { Manifest, Window } from "../manifest/manifest.ts";
 import type { EncodePasses } from "./encode.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
+import { pace } from "./pace.ts";
 import { encodeSteps, guardSize, type Storage } from "./storage.ts";
 import { mapModeRead, usage } from "./usage.ts";
 
@@ -97,7 +98,11 @@ export class MemoryChecks {
 
   async #verify(seen: GPUBuffer, checked: readonly Guard[], options: WaitOptions): Promise<void> {
     try {
-      await this.#gpu.wait("reading guards", seen.mapAsync(mapModeRead), options);
+      await this.#gpu.wait(
+        "reading guards",
+        pace(() => seen.mapAsync(mapModeRead)),
+        options,
+      );
       const words = new Uint32Array(seen.getMappedRange());
       let at = 0;
       for (const g of checked) {

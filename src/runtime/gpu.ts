@@ -8,6 +8,7 @@ import { type Counters, makeCounters } from "./counters.ts";
 import { describe } from "./describe.ts";
 import { aborted, gpuError, thrownError, timedOut } from "./errors.ts";
 import { checkOptions } from "./options.ts";
+import { pace } from "./pace.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool } from "./pool.ts";
 import { type Fault, type TestedFeature, without } from "./self-test.ts";
@@ -31,16 +32,6 @@ export interface GpuOptions {
   readonly compilers?: ((ended: () => boolean) => CompileQueue) | undefined;
   readonly checkMemory?: boolean | undefined;
   readonly tuning?: Tuning | undefined;
-}
-
-/** Makes a call whose promise tells of work on the device. */
-export type Pacer = <T>(call: () => T) => T;
-/** @internal Every call whose promise waits for the device goes through it. */
-export let pace: Pacer = (call) => call();
-
-/** @internal Installs how hosts that poll for promises do it. */
-export function setPacer(pacer: Pacer): void {
-  pace = pacer;
 }
 
 /**

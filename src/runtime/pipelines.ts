@@ -1,7 +1,8 @@
 import { fail, SinterError } from "../base/diagnostic.ts";
 import type { KernelSpec } from "../manifest/manifest.ts";
 import { descriptorOf, type KnownLayouts, layoutKey, layoutsFor } from "./compiling.ts";
-import { type Gpu, pace, type WaitOptions } from "./gpu.ts";
+import type { Gpu, WaitOptions } from "./gpu.ts";
+import { pace } from "./pace.ts";
 
 /** A kernel ready to dispatch. */
 export interface Pipeline {
@@ -109,7 +110,12 @@ export class PipelineCache {
   async #compileError(kernel: KernelSpec, module: GPUShaderModule | undefined, error: unknown): Promise<SinterError> {
     let messages: string[] = [];
     try {
-      const info = module && (await this.#gpu.wait("reading compiler messages", module.getCompilationInfo()));
+      const info =
+        module &&
+        (await this.#gpu.wait(
+          "reading compiler messages",
+          pace(() => module.getCompilationInfo()),
+        ));
       messages = (info?.messages ?? [])
         .filter((m) => m.type === "error")
         .map((m) => `${m.lineNum}:${m.linePos} ${m.message}`);

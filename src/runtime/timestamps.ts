@@ -1,6 +1,7 @@
 import { fail } from "../base/diagnostic.ts";
 import type { EncodePasses } from "./encode.ts";
 import type { Gpu, WaitOptions } from "./gpu.ts";
+import { pace } from "./pace.ts";
 import { encodeSteps, type Step } from "./storage.ts";
 import { mapModeRead, usage } from "./usage.ts";
 
@@ -99,7 +100,11 @@ export class Stopwatch {
   /** The passes of the last submit, in order; waits for it. */
   async read(options: WaitOptions = {}): Promise<Stamp[]> {
     if (this.#count === 0) return [];
-    await this.#gpu.wait("reading timestamps", this.#staging.mapAsync(mapModeRead), options);
+    await this.#gpu.wait(
+      "reading timestamps",
+      pace(() => this.#staging.mapAsync(mapModeRead)),
+      options,
+    );
     const stamps = new BigUint64Array(this.#staging.getMappedRange().slice(0, 16 * this.#count));
     this.#staging.unmap();
     const first = stamps[0] as bigint;

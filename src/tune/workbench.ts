@@ -4,6 +4,7 @@ import { slotsOf } from "../fuse/region.ts";
 import type { Node } from "../ir/graph.ts";
 import type { BoundRegion } from "../plan/bind.ts";
 import type { Gpu, WaitOptions } from "../runtime/gpu.ts";
+import { pace } from "../runtime/pace.ts";
 import { mapModeRead, usage } from "../runtime/usage.ts";
 import { Agreement } from "./agreement.ts";
 import { toleranceOf, typicalOf } from "./compare.ts";
@@ -160,7 +161,11 @@ export class Workbench {
         at += r.size;
       }
       this.#gpu.submit([encoder.finish()]);
-      await this.#gpu.wait("reading results", staging.mapAsync(mapModeRead), options);
+      await this.#gpu.wait(
+        "reading results",
+        pace(() => staging.mapAsync(mapModeRead)),
+        options,
+      );
       return staging.getMappedRange().slice(0);
     } finally {
       staging.destroy();
