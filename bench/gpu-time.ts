@@ -3,6 +3,7 @@ import { bindInputs } from "../src/runtime/inputs.ts";
 import { makeCall, startCalls } from "../src/runtime/run.ts";
 import { encodeSteps } from "../src/runtime/storage.ts";
 import { Stopwatch } from "../src/runtime/timestamps.ts";
+import { referenceText } from "../src/tune/clock.ts";
 import { median } from "./measure.ts";
 
 /** GPU time of a program, in microseconds: one compute pass for all of its dispatches. */
@@ -10,13 +11,6 @@ export interface GpuTime {
   readonly median_us: number;
   readonly min_us: number;
 }
-
-const spinText = `@group(0) @binding(0) var<storage, read_write> result: array<u32>;
-@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  var x = id.x;
-  for (var i = 0u; i < 4096u; i++) { x = x * 1664525u + 1013904223u; }
-  result[id.x % arrayLength(&result)] = x;
-}`;
 
 /** Milliseconds of work after which a GPU that was idle runs at its full rate. */
 const mostWarm = 1500;
@@ -37,7 +31,7 @@ async function spin(gpu: Gpu, ms: number): Promise<void> {
   const { device } = gpu;
   const pipeline = device.createComputePipeline({
     layout: "auto",
-    compute: { module: device.createShaderModule({ code: spinText }), entryPoint: "main" },
+    compute: { module: device.createShaderModule({ code: referenceText }), entryPoint: "main" },
   });
   const buffer = device.createBuffer({ size: 2 ** 20, usage: 0x80 });
   const entries = [{ binding: 0, resource: { buffer } }];

@@ -81,18 +81,19 @@ export const pairName = (t: PairTile): string => `f16x3_${t.m}x${t.n}x${t.k}`;
 
 export const storedName = (t: StoredTile): string => `f16x3_${t.m}x${t.n}x${t.k}_${t.direct ? "direct" : "staged"}`;
 
-type Shape = Omit<MatrixTile, "prefetch">;
+/** Any tile of matrices, whichever way it is staged. */
+export type TileShape = Omit<MatrixTile, "prefetch">;
 
-export const subgroupsOf = (t: Shape): number => (t.m / t.rows) * (t.n / t.columns);
-export const matrixThreads = (t: Shape): number => subgroupsOf(t) * lanes;
+export const subgroupsOf = (t: TileShape): number => (t.m / t.rows) * (t.n / t.columns);
+export const matrixThreads = (t: TileShape): number => subgroupsOf(t) * lanes;
 
 /** Vectors between lines of results in workgroup memory: of four f32, two vectors apart. */
 export const resultPitch = (t: Pick<MatrixTile, "columns">): number => t.columns / 4 + 2;
 /** Vectors of four f32 that all subgroups' results of 16 rows take. */
-export const stripVectors = (t: Shape): number => subgroupsOf(t) * unit * resultPitch(t);
+export const stripVectors = (t: TileShape): number => subgroupsOf(t) * unit * resultPitch(t);
 
 /** Vectors of eight halves that both operands take, whichever way they lie. */
-function stagedVectors(t: Shape): number {
+function stagedVectors(t: TileShape): number {
   const pad = t.pad ?? 8;
   const side = (size: number): number => Math.max(size * (t.k + pad), t.k * (size + pad)) / 8;
   return side(t.m) + side(t.n);
@@ -116,7 +117,7 @@ export function storedBytes(t: StoredTile): number {
 }
 
 /** Strips of 16 rows that go through workgroup memory at a time. */
-export function stripsAtOnce(t: Shape, staged = 2 * stagedVectors(t)): number {
+export function stripsAtOnce(t: TileShape, staged = 2 * stagedVectors(t)): number {
   const room = Math.floor(staged / stripVectors(t));
   return [4, 2, 1].find((n) => n <= room && (t.rows / unit) % n === 0) ?? 1;
 }
@@ -135,5 +136,5 @@ export const timeOfPairs = (p: ProductSize, limits: Capabilities["limits"]): num
 export const timeOfStored = (p: ProductSize, inner: boolean, limits: Capabilities["limits"]): number | undefined =>
   quickest(p, storedTiles, (t) => t.direct === inner && matrixFits(t, storedBytes(t), limits))?.time;
 
-export const matrixFits = (t: Shape, bytes: number, limits: Capabilities["limits"]): boolean =>
+export const matrixFits = (t: TileShape, bytes: number, limits: Capabilities["limits"]): boolean =>
   bytes <= limits.maxComputeWorkgroupStorageSize && matrixThreads(t) <= limits.maxComputeInvocationsPerWorkgroup;

@@ -3,7 +3,7 @@ import { usage } from "../runtime/usage.ts";
 import type { Runnable, Timed, Timer } from "./timer.ts";
 
 /** Integer operations, one after the other: what they take tells the clock of a device, whatever is in its caches. */
-const text = `@group(0) @binding(0) var<storage, read_write> result: array<u32>;
+export const referenceText = `@group(0) @binding(0) var<storage, read_write> result: array<u32>;
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   var x = id.x;
   for (var i = 0u; i < 4096u; i++) { x = x * 1664525u + 1013904223u; }
@@ -65,7 +65,7 @@ export class Clock {
     this.inRuns = clocked && device.features.has("timestamp-query");
     if (!clocked) return;
     this.#best = known.get(gpu) ?? Number.POSITIVE_INFINITY;
-    const module = device.createShaderModule({ code: text });
+    const module = device.createShaderModule({ code: referenceText });
     const pipeline = device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
     const buffer = device.createBuffer({ size: 2 ** 20, usage: usage.storage });
     const entries = [{ binding: 0, resource: { buffer } }];

@@ -1,6 +1,6 @@
 import { add, div, type Index, indexText, int, mod, scale } from "../ir/index-expr.ts";
 import { halvesBias, halvesTop } from "../ir/ops/halves.ts";
-import { lanes, type MatrixTile, resultPitch, stripVectors, unit } from "../passes/matrix-tiles.ts";
+import { lanes, resultPitch, stripVectors, type TileShape, unit } from "../passes/matrix-tiles.ts";
 import type { Emitter } from "./emitter.ts";
 
 /** A subgroup's sums: matrices by name, and what was added to f32 sums in registers so far, by strip of 16 rows and turn. */
@@ -13,17 +13,15 @@ export interface PairResults {
   readonly slots: number;
 }
 
-type Shape = Omit<MatrixTile, "prefetch">;
-
 const zeroMatrix = `subgroup_matrix_result<f32, ${unit}, ${unit}>()`;
 
 /** Vectors of four that an invocation has of each strip. */
-const turnsOf = (t: Shape): number => (unit * t.columns) / 4 / lanes;
+const turnsOf = (t: TileShape): number => (unit * t.columns) / 4 / lanes;
 
 /** Declares the sums. Without chunks none are kept in registers. */
 export function pairResults(
   e: Emitter,
-  t: Shape,
+  t: TileShape,
   { array, sg, slots, chunks }: Pick<PairResults, "array" | "sg" | "slots"> & { readonly chunks: number },
 ): PairResults {
   const declare = (count: number, prefix: string, value: string): readonly (readonly string[])[] =>
@@ -39,7 +37,7 @@ export function pairResults(
 }
 
 /** Adds the matrices to the sums in registers, and begins with them anew. Nobody may need what is staged any more. */
-export function keepPairs(e: Emitter, t: Shape, r: PairResults): void {
+export function keepPairs(e: Emitter, t: TileShape, r: PairResults): void {
   const { slots } = r;
   writeUnscale(e);
   const own = e.index("own", lanes - 1, `lid % ${lanes}u`);
@@ -60,7 +58,7 @@ export function keepPairs(e: Emitter, t: Shape, r: PairResults): void {
 /** Hands every four results to `finish`, by their row in the subgroup's and their place in it. */
 export function storePairs(
   e: Emitter,
-  t: Shape,
+  t: TileShape,
   r: PairResults,
   finish: (line: Index, quad: Index, value: string) => void,
 ): void {
@@ -89,21 +87,21 @@ export function storePairs(
 }
 
 /** Where the subgroup's strip in a slot begins. */
-const stripAt = (t: Shape, sg: Index, slot: number): Index =>
+const stripAt = (t: TileShape, sg: Index, slot: number): Index =>
   add(scale(sg, unit * resultPitch(t)), int(stripVectors(t) * slot));
 
-function storeStrip(e: Emitter, t: Shape, r: PairResults, strip: number, slot: number): void {
+function storeStrip(e: Emitter, t: TileShape, r: PairResults, strip: number, slot: number): void {
   r.acc[strip]?.forEach((name, j) => {
     const at = add(stripAt(t, r.sg, slot), int((j * unit) / 4));
     e.line(`subgroupMatrixStore<row_major>(&${r.array}, ${indexText(at)}, ${name}, ${resultPitch(t)}u);`);
   });
 }
 
-const readStrip = (t: Shape, r: PairResults, slot: number, place: Index): string =>
+const readStrip = (t: TileShape, r: PairResults, slot: number, place: Index): string =>
   `bitcast<vec4<f32>>(${r.array}[${indexText(add(stripAt(t, r.sg, slot), place))}])`;
 
 /** The row and the four in it of the vector `at` of a strip, and its place in workgroup memory. */
-function inStrip(t: Shape, at: Index): { readonly line: Index; readonly quad: Index; readonly place: Index } {
+function inStrip(t: TileShape, at: Index): { readonly line: Index; readonly quad: Index; readonly place: Index } {
   const perRow = t.columns / 4;
   const [line, quad] = [div(at, perRow), mod(at, perRow)];
   return { line, quad, place: add(scale(line, resultPitch(t)), quad) };

@@ -26,8 +26,7 @@ import {
   storedOperand,
 } from "./contraction-matrix-f16x3-fragments.ts";
 import { keepPairs, type PairResults, pairResults, storePairs } from "./contraction-matrix-f16x3-results.ts";
-import { unscaleOf } from "./contraction-matrix-f16x3-scale.ts";
-import { halfSums } from "./contraction-matrix-sums.ts";
+import { pairRiders, pairSides } from "./contraction-matrix-f16x3-sides.ts";
 import { finisher } from "./contraction-tiled.ts";
 import type { Emitter } from "./emitter.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
@@ -88,16 +87,7 @@ export function writeStored(region: Region, capabilities: Capabilities, t: Store
   let k: Index = int(0);
   const left = t.direct ? directFragments(e, leftSide, () => k) : stagedFragments(e, leftSide, own, 0);
   const right = stagedFragments(e, rightSide, own, 2 * left.vectors);
-  const sides = [
-    { side: "a", staged: left, base: 0, size: t.m, limit: p.m, at: tileM, across: tileN },
-    { side: "b", staged: right, base: 2 * left.vectors, size: t.n, limit: p.n, at: tileN, across: tileM },
-  ] as const;
-  const riders = sides
-    .filter(({ side }) => ridesOn(region, side))
-    .map((s) => {
-      const lower = { vectors: s.staged.vectors, unscale: unscaleOf(`top_${s.side}`) };
-      return { ...s, sums: halfSums(frame, { ...s, array, depth: t.k, threads, lower }) };
-    });
+  const riders = pairRiders(frame, pairSides(t, p, [left, right], [tileM, tileN]), { array, depth: t.k, threads });
   const vectors = 2 * (left.vectors + right.vectors);
   const slots = stripsAtOnce(t, vectors);
   const results = pairResults(e, t, { array, sg, slots, chunks });

@@ -15,19 +15,12 @@ import {
 import { operandIndex, productOf } from "./contraction.ts";
 import { eachBlock, placeOf } from "./contraction-matrix.ts";
 import { keepPairs, pairResults, storePairs } from "./contraction-matrix-f16x3-results.ts";
-import {
-  declareExponents,
-  peaksDeclaration,
-  unscaleOf,
-  writePeaks,
-  writeScales,
-} from "./contraction-matrix-f16x3-scale.ts";
+import { declareExponents, peaksDeclaration, writePeaks, writeScales } from "./contraction-matrix-f16x3-scale.ts";
+import { pairRiders, pairSides } from "./contraction-matrix-f16x3-sides.ts";
 import { type StagedPair, stagePairs } from "./contraction-matrix-f16x3-stage.ts";
-import { halfSums } from "./contraction-matrix-sums.ts";
 import { finisher } from "./contraction-tiled.ts";
 import type { Emitter } from "./emitter.ts";
 import { closeFrame, type Kernel, openFrame } from "./kernel.ts";
-import { ridesOn } from "./riders.ts";
 
 /**
  * Product of f32 by subgroup matrices of halves, as accurate as one in f32. An operand is split into two halves of 11 bits each,
@@ -66,16 +59,8 @@ export function writePairs(region: Region, capabilities: Capabilities, t: PairTi
     at: (n, k) => operandIndex(p.b, batch, k, n),
   });
   const array = "sh";
-  const sides = [
-    { side: "a", staged: left, base: 0, size: t.m, limit: p.m, at: tileM, across: tileN },
-    { side: "b", staged: right, base: 2 * left.vectors, size: t.n, limit: p.n, at: tileN, across: tileM },
-  ] as const;
-  const riders = sides
-    .filter(({ side }) => ridesOn(region, side))
-    .map((s) => {
-      const lower = { vectors: s.staged.vectors, unscale: unscaleOf(`top_${s.side}`) };
-      return { ...s, sums: halfSums(frame, { ...s, array, depth: t.k, threads, quadOf: s.staged.quadOf, lower }) };
-    });
+  const sides = pairSides(t, p, [left, right], [tileM, tileN]);
+  const riders = pairRiders(frame, sides, { array, depth: t.k, threads });
   const steps = Math.ceil(depth / t.k);
   const inChunk = Math.max(1, Math.floor(t.chunk / t.k));
   const chunks = Math.ceil(steps / inChunk);

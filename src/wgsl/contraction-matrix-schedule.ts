@@ -1,6 +1,6 @@
 import type { Region } from "../fuse/region.ts";
 import type { Capabilities } from "../manifest/manifest.ts";
-import { type MatrixTile, matrixBytes, matrixFits, matrixName, matrixTiles } from "../passes/matrix-tiles.ts";
+import { matrixBytes, matrixFits, matrixName, matrixTiles, type TileShape } from "../passes/matrix-tiles.ts";
 import { type Pace, quickest } from "../passes/product-tiles.ts";
 import { type Candidate, distinct } from "./candidate.ts";
 import { productOf } from "./contraction.ts";
@@ -25,7 +25,7 @@ export function matrixCandidates(region: Region, capabilities: Capabilities): re
 }
 
 /** The tiles of a list that suit a contraction and the device's limits, the quickest by their times first. */
-export function tileCandidates<T extends Omit<MatrixTile, "prefetch"> & Pace>(
+export function tileCandidates<T extends TileShape & Pace>(
   region: Region,
   { limits }: Capabilities,
   list: readonly T[],

@@ -1,6 +1,6 @@
 import type { Side } from "../fuse/riders.ts";
 import { add, type Index, indexText, scale } from "../ir/index-expr.ts";
-import { type MatrixTile, matrixThreads } from "../passes/matrix-tiles.ts";
+import { matrixThreads, type TileShape } from "../passes/matrix-tiles.ts";
 import type { StagedHalves } from "./contraction-matrix-stage.ts";
 import type { Frame } from "./kernel.ts";
 import { writeFourSums } from "./riders.ts";
@@ -39,7 +39,7 @@ const float = (text: string): string => `bitcast<vec4<f32>>(${text})`;
 const bits = (text: string): string => `bitcast<vec4<u32>>(${text})`;
 
 /** Whether invocations can share the sums of a side's tile evenly, whichever way its lines lie. */
-export function addsUp(t: Omit<MatrixTile, "prefetch">, side: Side): boolean {
+export function addsUp(t: TileShape, side: Side): boolean {
   const size = side === "a" ? t.m : t.n;
   const threads = matrixThreads(t);
   const evenly = (units: number, among: number): boolean => among % units === 0 && among >= units;
